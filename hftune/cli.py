@@ -1,0 +1,123 @@
+"""argv -> one command; errors -> exit codes. Imports nothing heavy: each command imports what it needs."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+from collections.abc import Sequence
+from importlib import import_module
+from typing import NoReturn
+
+from hftune import __version__
+from hftune.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, HftuneError, RecipeError, UsageError, closest
+from hftune.output import Output
+from hftune.verbs import COMMON, VERBS, Argument, Verb, find
+
+ISSUES = "This is a bug in hftune: please report it with the output of the same command with --debug."
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse that reports mistakes as hftune does."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError(message, hint=f"{self.prog} --help shows what it takes.")
+
+
+def main(argv: Sequence[str] | None = None) -> NoReturn:
+    """Run one command and exit with its code."""
+    arguments = list(sys.argv[1:] if argv is None else argv)
+    sys.exit(run(arguments))
+
+
+def run(argv: Sequence[str]) -> int:
+    """Run one command; return its exit code (0 done, 2 usage, 73 locked, 130/143 interrupted, 1 else)."""
+    debug = "--debug" in argv
+    output = Output(as_json="--json" in argv)
+    try:
+        arguments = _parse(argv)
+        output = Output(as_json=arguments.json)
+        command = import_module(arguments.module)
+        return int(command.execute(arguments, output))
+    except HftuneError as error:
+        if debug:
+            raise
+        return _report(error, output)
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except BrokenPipeError:
+        # The reader (head, less) has gone: nothing is left to say, and Python must not complain at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return EXIT_FAILED
+    except Exception as error:
+        if debug:
+            raise
+        return _report(HftuneError(f"{type(error).__name__}: {error}", hint=ISSUES), output)
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of the whole command line, made from the table of verbs."""
+    parser = _Parser(prog="hftune", description="Fine-tune a model from a recipe, watch it train, question it.")
+    parser.add_argument("--version", action="version", version=f"hftune {__version__}")
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", parser_class=_Parser)
+    for verb in VERBS:
+        _add_verb(commands, verb, verb.module)
+    return parser
+
+
+def _parse(argv: Sequence[str]) -> argparse.Namespace:
+    parser = build_parser()
+    if argv and not argv[0].startswith("-") and find(argv[0]) is None:
+        shown = [verb.name for verb in VERBS if not verb.hidden]
+        raise UsageError(f"no command named {argv[0]!r}", hint=closest(argv[0], shown))
+    arguments = parser.parse_args(argv)
+    if not hasattr(arguments, "module"):
+        parser.print_help()
+        sys.exit(EXIT_USAGE if argv else 0)
+    return arguments
+
+
+def _add_verb(commands: argparse._SubParsersAction[_Parser], verb: Verb, module: str) -> None:
+    description = verb.help[0].upper() + verb.help[1:] + "."
+    if verb.hidden:  # argparse lists a verb only when it has a help text; hidden ones are for programs
+        parser = commands.add_parser(verb.name, description=description)
+    else:
+        parser = commands.add_parser(verb.name, description=description, help=verb.help)
+    if verb.subverbs:
+        subverbs = parser.add_subparsers(title="commands", metavar="COMMAND", required=True, dest="subverb")
+        for subverb in verb.subverbs:
+            _add_verb(subverbs, subverb, module)
+        return
+    parser.set_defaults(module=module)
+    for argument in (*verb.arguments, *COMMON):
+        _add_argument(parser, argument)
+
+
+def _add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
+    if argument.switch:
+        parser.add_argument(*argument.flags, action="store_true", help=argument.help)
+        return
+    options: dict[str, object] = {"help": argument.help, "type": argument.type, "metavar": argument.metavar}
+    if argument.repeat:
+        options |= {"action": "append", "default": []}
+    else:
+        options["default"] = argument.default
+    if argument.nargs:
+        options["nargs"] = argument.nargs
+    if argument.choices:
+        options["choices"] = argument.choices
+    parser.add_argument(*argument.flags, **options)  # type: ignore[arg-type]
+
+
+def _report(error: HftuneError, output: Output) -> int:
+    """Print an error as one short block (and as an object with --json); return its exit code."""
+    if output.json:
+        problems = [vars(problem) for problem in error.problems] if isinstance(error, RecipeError) else []
+        report = {"message": error.message, "hint": error.hint, "problems": problems, "code": error.exit_code}
+        output.emit({"error": report})
+    print(f"hftune: {error}", file=output.stderr, flush=True)
+    return error.exit_code
+
+
+if __name__ == "__main__":
+    main()

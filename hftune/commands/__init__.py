@@ -1,0 +1,1 @@
+"""Commands: one verb a file, each with `execute(arguments, output) -> exit code`."""

@@ -1,0 +1,29 @@
+"""What a command says: text for people, or JSON for programs, never mixed on one stream."""
+
+from __future__ import annotations
+
+import json
+import sys
+from typing import Any, TextIO
+
+
+class Output:
+    """Text goes to stdout; with `json` stdout carries only JSON and text goes to stderr."""
+
+    def __init__(self, as_json: bool = False, stdout: TextIO | None = None, stderr: TextIO | None = None) -> None:
+        self.json = as_json
+        self.stdout = stdout or sys.stdout
+        self.stderr = stderr or sys.stderr
+
+    def say(self, text: str = "") -> None:
+        """Print a line for a person."""
+        print(text, file=self.stderr if self.json else self.stdout, flush=True)
+
+    def note(self, text: str) -> None:
+        """Print a line that is not part of the answer (which source was used, a warning) to stderr."""
+        print(text, file=self.stderr, flush=True)
+
+    def emit(self, record: Any) -> None:
+        """With `json`, print one record as a line; otherwise nothing."""
+        if self.json:
+            print(json.dumps(record, ensure_ascii=False), file=self.stdout, flush=True)

@@ -1,0 +1,235 @@
+"""The shape of a recipe: frozen sections, each key with its type, default and reason.
+
+Keys are the names that transformers and peft users know. What belongs to one task or one method is that plugin's own
+`Config`; here `task` and `method` are only a name and its options, checked in the second pass (validate.py).
+The `description` of each field is the reason that the recipe reference in README prints.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+
+from hftune.recipe.names import SAFE_NAME
+
+
+class Section(BaseModel):
+    """A part of a recipe: frozen, strictly typed, and with no room for unknown keys."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+
+class PluginConfig(Section):
+    """What a task or method plugin reads from the recipe; each plugin subclasses it."""
+
+
+def _lower(value: Any) -> Any:
+    return value.lower() if isinstance(value, str) else value
+
+
+def _as_tuple(value: Any) -> Any:
+    return tuple(value) if isinstance(value, list) else value
+
+
+Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Positive = Annotated[int, Field(ge=1)]
+Share = Annotated[float, Field(ge=0, lt=1)]
+
+
+class Choice(Section):
+    """A plugin by name with its options, written `lora` or `{name: lora, r: 8}`.
+
+    `config` is the plugin's own validated section; the second pass fills it in.
+    """
+
+    name: str
+    options: Mapping[str, Any] = Field(default_factory=dict)
+    config: PluginConfig | None = Field(default=None, exclude=True)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        if isinstance(value, str):
+            return {"name": value}
+        if isinstance(value, Mapping) and "name" in value and "options" not in value:
+            options = {key: item for key, item in value.items() if key not in ("name", "config")}
+            return {"name": value["name"], "options": options, "config": value.get("config")}
+        return value
+
+
+class ModelSection(Section):
+    """Which weights to start from: `id` for pretrained ones, or `architecture` and `tokenizer` for new ones."""
+
+    id: str | None = Field(
+        None, description="Hub id, local folder, or starter `hftune:name`; the shorthand `model: ID` sets it"
+    )
+    revision: str | None = Field(
+        None, description="branch, tag or commit on the Hub; left out: the catalogue's pinned one, else main"
+    )
+    architecture: str | None = Field(
+        None, description="transformers `model_type` (bert, gpt2, lstm …) of a model made from scratch"
+    )
+    config: Mapping[str, Any] = Field(
+        default_factory=dict, description="sizes of a model made from scratch (its transformers config)"
+    )
+    tokenizer: str | Mapping[str, Any] | None = Field(
+        None, description="tokenizer of a model made from scratch, or another one than the model's own"
+    )
+    trust_remote_code: bool = Field(
+        False, description="running code from a model repository is a choice to make by hand"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        return {"id": value} if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> ModelSection:
+        if (self.id is None) == (self.architecture is None):
+            raise ValueError("give either `id` (pretrained) or `architecture` (from scratch)")
+        if self.architecture is not None and self.tokenizer is None:
+            raise ValueError("a model from scratch needs a `tokenizer`")
+        return self
+
+
+class WindowSection(Section):
+    """How a text longer than the model is cut into overlapping windows."""
+
+    stride: Positive = Field(
+        64, description="tokens that two neighbouring windows share, so that no sentence is only seen cut"
+    )
+    pooling: Literal["mean", "max", "first"] = Field(
+        "mean", description="how the windows of a document become one answer"
+    )
+
+
+class DataSection(Section):
+    """Where the examples come from and which columns matter."""
+
+    source: str | None = Field(None, description="starter `hftune:name` or Hub data set id")
+    subset: str | None = Field(None, description="configuration of a Hub data set (for example sst2 of nyu-mll/glue)")
+    revision: str | None = Field(None, description="branch, tag or commit of a Hub data set")
+    files: str | Mapping[str, str] | None = Field(
+        None, description="local CSV, JSON Lines, Parquet or text files: one path, or one a split"
+    )
+    rows: Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_as_tuple)] | None = Field(
+        None, description="a few examples written in the recipe itself"
+    )
+    text: str = Field("text", description="column with the text")
+    text_pair: str | None = Field(None, description="column with a second text, for tasks on pairs of sentences")
+    label: str = Field("label", description="column with the label, the list of labels, or the number to predict")
+    prompt: str | None = Field(None, description="generation: column with the prompt (no loss on it)")
+    completion: str | None = Field(None, description="generation: column with the answer (loss on it)")
+    messages: str | None = Field(
+        None, description="generation: column with a list of {role, content}; loss on the assistant's turns"
+    )
+    label_names: Names | None = Field(
+        None, description="the labels and their order; left out: those of the train split, sorted"
+    )
+    max_length: Positive = Field(
+        128, description="tokens a text may have; short inputs are what makes small models fast"
+    )
+    too_long: Literal["truncate", "window", "error"] = Field(
+        "truncate", description="what happens to longer texts; truncation is counted and warned about"
+    )
+    window: WindowSection = Field(default_factory=WindowSection, description="used with `too_long: window`")
+    validation_share: Share = Field(0.1, description="share of train that becomes validation where there is none")
+    test_share: Share = Field(0.1, description="share of train that becomes test where there is none")
+    split_seed: int = Field(
+        0, description="seed of that cut; apart from training.seed, so that seeds share their test split"
+    )
+    group: str | None = Field(
+        None, description="column whose equal values stay in one split (author, document, address)"
+    )
+    max_train_samples: Positive | None = Field(
+        None, description="use only so many train examples, drawn with split_seed"
+    )
+    max_eval_samples: Positive | None = Field(None, description="use only so many examples of each other split")
+
+    @model_validator(mode="after")
+    def _one_origin(self) -> DataSection:
+        given = [name for name in ("source", "files", "rows") if getattr(self, name) is not None]
+        if len(given) != 1:
+            found = " and ".join(f"`{name}`" for name in given) or "none"
+            raise ValueError(f"give exactly one of `source`, `files`, `rows` (found {found})")
+        if (self.prompt is None) != (self.completion is None):
+            raise ValueError("`prompt` and `completion` go together")
+        return self
+
+
+class TrainingSection(Section):
+    """How the weights are trained. Defaults are the fast ones that lose no quality."""
+
+    num_train_epochs: Annotated[float, Field(gt=0)] = Field(3.0, description="passes over the train split")
+    max_steps: Positive | None = Field(
+        None, description="stop after so many optimizer steps, whatever num_train_epochs says"
+    )
+    per_device_train_batch_size: Positive = Field(16, description="examples in one forward pass of one process")
+    per_device_eval_batch_size: Positive = Field(32, description="no gradients are kept, so more fit")
+    gradient_accumulation_steps: Positive = Field(
+        1, description="forward passes an optimizer step; equals a larger batch, by test"
+    )
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        None, description="left out: the method's own default (full 5e-5, lora 5e-4)"
+    )
+    lr_scheduler_type: Literal["linear", "cosine", "constant", "polynomial", "inverse_sqrt"] = Field(
+        "linear", description="shape of the learning rate after warm-up"
+    )
+    warmup_steps: Annotated[float, Field(ge=0)] = Field(
+        0.0, description="steps of linear warm-up; below 1: a share of all steps"
+    )
+    optim: Annotated[Literal["adamw", "adam", "sgd"], BeforeValidator(_lower)] = Field(
+        "adamw", description="AdamW, Adam or SGD"
+    )
+    weight_decay: Annotated[float, Field(ge=0)] = Field(0.01, description="on matrices only: not on biases and norms")
+    adam_beta1: Share = Field(0.9, description="decay of Adam's mean")
+    adam_beta2: Share = Field(0.999, description="decay of Adam's variance")
+    adam_epsilon: Annotated[float, Field(gt=0)] = Field(1e-8, description="keeps Adam's quotient finite")
+    momentum: Share = Field(0.0, description="of SGD")
+    max_grad_norm: Annotated[float, Field(ge=0)] = Field(1.0, description="clip the gradient's norm to this; 0: never")
+    label_smoothing_factor: Share = Field(0.0, description="share of the target spread over the other classes")
+    logging_steps: Positive = Field(10, description="optimizer steps between two points of the training curve")
+    eval_steps: Positive | None = Field(None, description="steps between evaluations; left out: each epoch's end")
+    save_steps: Positive | None = Field(None, description="steps between checkpoints; left out: each epoch's end")
+    save_total_limit: Positive = Field(
+        2, description="newest checkpoints kept, beside the best and the newest verified one"
+    )
+    metric_for_best_model: str | None = Field(None, description="left out: the task's own (accuracy, loss …)")
+    greater_is_better: bool | None = Field(None, description="left out: known from the metric")
+    early_stopping_patience: Positive | None = Field(
+        None, description="stop after so many evaluations without a better one"
+    )
+    early_stopping_threshold: Annotated[float, Field(ge=0)] = Field(0.0, description="how much better counts as better")
+    target_loss: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="stop once the mean train loss between two logs is below it"
+    )
+    precision: Literal["auto", "bf16", "fp16", "fp32"] = Field(
+        "auto", description="auto: bf16 where the processor computes it natively, else fp32"
+    )
+    gradient_checkpointing: bool = Field(False, description="less memory for about a third more time")
+    group_by_length: bool = Field(True, description="texts of like length share a batch, so that little is padding")
+    auto_find_batch_size: bool = Field(
+        True, description="when memory runs out, halve the batch and accumulate twice as often"
+    )
+    deterministic: bool = Field(False, description="only algorithms that give the same bits on an accelerator too")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: the accelerator when there is one")
+    threads: Positive | None = Field(None, description="CPU threads; left out: the cores this process may use")
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_as_tuple)] = Field(
+        (), description="also log there; the package must be installed"
+    )
+    seed: int = Field(0, description="of initial weights, data order, dropout")
+
+
+class Recipe(Section):
+    """A whole recipe: model, task, data, method, training."""
+
+    name: Annotated[str, Field(pattern=SAFE_NAME)] = Field(description="becomes the run directory's prefix")
+    description: str = Field("", description="one line for lists")
+    task: Choice = Field(description="the Hub's pipeline tag: text-classification, text-generation")
+    model: ModelSection = Field(description="the pretrained checkpoint to start from")
+    data: DataSection = Field(description="where the examples come from")
+    method: Choice = Field(Choice(name="full"), description="full, or lora with its options")
+    training: TrainingSection = Field(default_factory=TrainingSection, description="how the weights are trained")

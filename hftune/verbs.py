@@ -1,0 +1,219 @@
+"""The one table of commands: name, help, arguments. The command line and the app both read it.
+
+Each verb lives in `hftune/commands/<module>.py`, which has one function
+`execute(arguments: argparse.Namespace, output: Output) -> int` (the exit code).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, Literal
+
+Completes = Literal["recipe", "run", "file", "split", ""]
+
+
+@dataclass(frozen=True)
+class Argument:
+    """One argument: a positional name (`recipe`) or flags (`-s`, `--set`)."""
+
+    flags: tuple[str, ...]
+    help: str
+    type: Callable[[str], Any] = str
+    default: Any = None
+    nargs: str | None = None  # "?", "*", "+": as argparse has them
+    switch: bool = False  # takes no value
+    repeat: bool = False  # may be given several times; the values make a list
+    choices: tuple[str, ...] = ()
+    metavar: str | None = None
+    completes: Completes = ""  # what a prompt can suggest here
+
+    @property
+    def positional(self) -> bool:
+        return not self.flags[0].startswith("-")
+
+
+@dataclass(frozen=True)
+class Verb:
+    """One command. `streams`: with --json it prints JSON lines rather than one object."""
+
+    name: str
+    help: str
+    arguments: tuple[Argument, ...] = ()
+    streams: bool = False
+    subverbs: tuple[Verb, ...] = ()
+    hidden: bool = False
+
+    @property
+    def module(self) -> str:
+        return "hftune.commands." + self.name.replace("-", "_")
+
+
+RUN = Argument(
+    ("run",), "a run: path, unique start of its name, unique end of it, or latest", completes="run", metavar="RUN"
+)
+RECIPE = Argument(("recipe",), "recipe file; a shipped recipe's name works too", completes="recipe", metavar="RECIPE")
+SET = Argument(("-s", "--set"), "override a key of the recipe", repeat=True, metavar="section.key=value")
+SEED = Argument(("--seed",), "seed of the sampling", type=int, metavar="N")
+
+# On every command.
+COMMON = (
+    Argument(
+        ("--runs-dir",),
+        "folder with the run directories (default: runs, or $HFTUNE_RUNS_DIR)",
+        metavar="DIR",
+        completes="file",
+    ),
+    Argument(("--json",), "machine-readable output on stdout, everything else on stderr", switch=True),
+    Argument(("--debug",), "show tracebacks", switch=True),
+)
+
+DECODING = (
+    Argument(("--max-new-tokens",), "longest answer in tokens (default 60)", type=int, default=60, metavar="N"),
+    Argument(
+        ("--temperature",),
+        "0: always the likeliest token; higher: more varied (default 0.8)",
+        type=float,
+        default=0.8,
+        metavar="T",
+    ),
+    Argument(
+        ("--top-p",),
+        "sample from the likeliest tokens that make up this share (default 0.95)",
+        type=float,
+        default=0.95,
+        metavar="P",
+    ),
+    Argument(
+        ("--top-k",), "sample from so many likeliest tokens; 0: all (default 50)", type=int, default=50, metavar="K"
+    ),
+    Argument(
+        ("--repetition-penalty",),
+        "above 1: repeats become less likely (default 1.1)",
+        type=float,
+        default=1.1,
+        metavar="R",
+    ),
+    Argument(("--stop",), "end the answer at this text", repeat=True, metavar="TEXT"),
+    Argument(("--ban",), "a word that must not be written", repeat=True, metavar="WORD"),
+    SEED,
+)
+
+VERBS: tuple[Verb, ...] = (
+    Verb(
+        "run",
+        "train what a recipe says",
+        (
+            RECIPE,
+            SET,
+            Argument(("--name",), "name of the run (default: the recipe's)", metavar="NAME"),
+            Argument(("--detach",), "train in the background and return at once", switch=True),
+            Argument(("--processes",), "train with so many processes (default 1)", type=int, default=1, metavar="N"),
+            Argument(("--skip-check",), "do not look at the data before training", switch=True),
+        ),
+        streams=True,
+    ),
+    Verb(
+        "check",
+        "find what is wrong with a recipe, its data and its model before training",
+        (RECIPE, SET, Argument(("--fast",), "the recipe only: reads no data and no weights", switch=True)),
+    ),
+    Verb(
+        "recipes",
+        "the shipped recipes",
+        subverbs=(
+            Verb("list", "names and what each is for"),
+            Verb("show", "print one", (RECIPE, SET)),
+            Verb(
+                "copy",
+                "copy one to edit it",
+                (RECIPE, Argument(("to",), "file or folder", nargs="?", metavar="PATH", completes="file")),
+            ),
+            Verb("schema", "print the JSON Schema, for editors"),
+        ),
+    ),
+    Verb(
+        "resume",
+        "go on with a stopped, paused, failed or killed run",
+        (
+            RUN,
+            Argument(
+                ("--allow-inexact",), "go on although recipe, data, model, threads or versions changed", switch=True
+            ),
+            Argument(("--detach",), "train in the background and return at once", switch=True),
+            Argument(("--processes",), "train with so many processes (default: as before)", type=int, metavar="N"),
+            SET,
+        ),
+        streams=True,
+    ),
+    Verb("stop", "end a run after saving its state", (RUN,)),
+    Verb("pause", "save a run's state and let its process go", (RUN,)),
+    Verb("runs", "list the runs"),
+    Verb(
+        "watch",
+        "follow a run",
+        (RUN, Argument(("--plain",), "plain lines, for screen readers and pipes", switch=True)),
+        streams=True,
+    ),
+    Verb(
+        "evaluate",
+        "score a run with intervals, per class, and its worst mistakes",
+        (
+            RUN,
+            Argument(("--split",), "train, validation or test (default test)", metavar="SPLIT", completes="split"),
+            Argument(("--data",), "a labelled file instead", metavar="FILE", completes="file"),
+            Argument(("--worst",), "how many mistakes to show (default 10)", type=int, default=10, metavar="N"),
+        ),
+    ),
+    Verb(
+        "predict",
+        "label texts or a file of them",
+        (
+            RUN,
+            Argument(("text",), "texts; left out: lines from standard input", nargs="*", metavar="TEXT"),
+            Argument(("--input",), "CSV, JSON Lines, Parquet or text file", metavar="FILE", completes="file"),
+            Argument(
+                ("--output",),
+                "where to write it (default: standard output, JSON Lines)",
+                metavar="FILE",
+                completes="file",
+            ),
+            Argument(("--batch-size",), "texts a forward pass (default 32)", type=int, default=32, metavar="N"),
+        ),
+        streams=True,
+    ),
+    Verb(
+        "generate",
+        "continue prompts",
+        (
+            RUN,
+            Argument(("prompt",), "prompts; left out: lines from standard input", nargs="*", metavar="PROMPT"),
+            *DECODING,
+        ),
+        streams=True,
+    ),
+    Verb(
+        "chat",
+        "question a run, line by line",
+        (RUN, *DECODING, Argument(("--jsonl",), "JSON lines in and out, for programs", switch=True)),
+        streams=True,
+    ),
+    Verb("worker", "answer JSON lines about a run: what the app and chat speak", (RUN,), streams=True),
+    Verb("doctor", "versions, devices, disk, Hub and index; what is missing and how to install it"),
+    Verb(
+        "job",
+        "carry out a prepared run directory (what --detach, resume and the app start)",
+        (
+            RUN,
+            Argument(("--allow-inexact",), "go on although something changed", switch=True),
+            Argument(("--processes",), "processes", type=int, default=1, metavar="N"),
+        ),
+        streams=True,
+        hidden=True,
+    ),
+)
+
+
+def find(name: str) -> Verb | None:
+    """Return the verb called `name`."""
+    return next((verb for verb in VERBS if verb.name == name), None)
