@@ -1,0 +1,40 @@
+"""Names of the files in a run directory. Nothing else in hftune spells them out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+RECIPE = "recipe.yaml"  # resolved, runnable again as it is
+STATE = "state.json"  # replaced atomically
+EVENTS = "events.jsonl"  # append-only
+LOG = "log.txt"  # stdout and stderr of the job
+ENVIRONMENT = "environment.json"  # versions, device, threads, data and model fingerprints
+CHECKPOINTS = "checkpoints"
+MODEL = "model"  # the best model, loadable without hftune
+METRICS = "metrics.json"  # final figures by split, no times in it
+CONTROL = "control"  # requests to the job: stop, pause, checkpoint
+LOCK = "run.lock"  # flock of the process that owns the run
+MANIFEST = "MANIFEST.json"  # in a checkpoint, written last
+
+STEP_PREFIX = "step-"
+STEP_DIGITS = 8
+
+
+def checkpoint_name(step: int) -> str:
+    """Return `step-00000500` for step 500."""
+    return f"{STEP_PREFIX}{step:0{STEP_DIGITS}d}"
+
+
+def checkpoint_step(path: Path) -> int | None:
+    """Return the step of a checkpoint folder by its name, None when it is not one (quarantined, temporary)."""
+    digits = path.name.removeprefix(STEP_PREFIX)
+    return int(digits) if path.name.startswith(STEP_PREFIX) and digits.isdigit() else None
+
+
+def checkpoints(run: Path) -> list[Path]:
+    """Return the checkpoint folders of a run, oldest step first; by step, never by clock."""
+    folder = run / CHECKPOINTS
+    if not folder.is_dir():
+        return []
+    found = [(step, path) for path in folder.iterdir() if (step := checkpoint_step(path)) is not None]
+    return [path for _, path in sorted(found)]
