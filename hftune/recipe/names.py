@@ -1,3 +1,3 @@
-"""What a recipe or run may be called: safe as a folder name on every file system and in every shell."""
+"""What a recipe may be called: what its runs may be called."""
 
-SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+from hftune.runs.layout import SAFE_NAME as SAFE_NAME

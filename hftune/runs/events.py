@@ -27,9 +27,19 @@ KINDS: dict[str, tuple[str, ...]] = {
     "progress": ("phase", "done", "total", "unit"),
     # What will be trained, once data and model are known.
     "plan": (
-        "total_steps", "steps_per_epoch", "num_train_epochs", "train_examples", "examples",
-        "per_device_train_batch_size", "gradient_accumulation_steps", "processes",
-        "parameters", "trainable_parameters", "device", "precision", "threads",
+        "total_steps",
+        "steps_per_epoch",
+        "num_train_epochs",
+        "train_examples",
+        "examples",
+        "per_device_train_batch_size",
+        "gradient_accumulation_steps",
+        "processes",
+        "parameters",
+        "trainable_parameters",
+        "device",
+        "precision",
+        "threads",
     ),
     # metrics: loss, learning_rate, grad_norm. timing: tokens_per_second, samples_per_second, memory_bytes,
     # elapsed_seconds, eta_seconds, eta_error_seconds.
@@ -74,7 +84,7 @@ def parse_line(line: str | bytes) -> Event | None:
             data=record["data"] if isinstance(record["data"], dict) else {},
             v=int(record["v"]),
         )
-    except (ValueError, KeyError, TypeError):
+    except (ValueError, KeyError, TypeError, OverflowError, RecursionError):
         return None
 
 

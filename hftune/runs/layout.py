@@ -14,7 +14,11 @@ MODEL = "model"  # the best model, loadable without hftune
 METRICS = "metrics.json"  # final figures by split, no times in it
 CONTROL = "control"  # requests to the job: stop, pause, checkpoint
 LOCK = "run.lock"  # flock of the process that owns the run
+LAUNCH = "launch.json"  # how it was started: {"processes": N}; resume uses the same
 MANIFEST = "MANIFEST.json"  # in a checkpoint, written last
+
+# What a run may be called: safe as a folder name on every file system and in every shell.
+SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
 
 STEP_PREFIX = "step-"
 STEP_DIGITS = 8

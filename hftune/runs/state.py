@@ -15,7 +15,10 @@ RESUMABLE: frozenset[str] = frozenset({"paused", "failed", "stopped", "lost"})
 
 @dataclass(frozen=True)
 class RunState:
-    """The fields of state.json. `lost` is never written: a reader derives it from an active status and a dead process."""
+    """The fields of state.json. `lost` is never written: a reader derives it from an active status and a dead process.
+
+    A pid of 0 is a run handed over to a process that has not taken it up yet.
+    """
 
     status: Status
     phase: str = ""
@@ -24,10 +27,12 @@ class RunState:
     host: str = ""
     boot_id: str = ""
     pid: int = 0
-    process_started: float = 0.0  # psutil's create_time: a reused pid is not the same process
+    process_started: float = 0.0  # see process.started: a reused pid is not the same process
     created: float = 0.0  # seconds since the epoch, UTC
     heartbeat: float = 0.0
     step: int = 0
     total_steps: int = 0
     exit_code: int | None = None
+    metric: str = ""  # the figure that picks the best model, so that a list of runs reads nothing else
+    metric_value: float | None = None
     schema: int = SCHEMA

@@ -1,0 +1,207 @@
+"""Reading run directories: finding one, its state (with `lost`), its events, and lists of many.
+
+Nothing here writes. Whatever a run directory holds (half a line, a newer version, bytes that are no text) is read as
+far as it makes sense.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import time
+from collections.abc import Iterator, Mapping
+from dataclasses import MISSING, dataclass, fields, replace
+from pathlib import Path
+from typing import Any
+
+from hftune.errors import RunError, closest
+from hftune.runs import layout, process
+from hftune.runs.events import Event, parse_line
+from hftune.runs.state import ACTIVE, RunState
+
+RUNS_DIR_VARIABLE = "HFTUNE_RUNS_DIR"
+LOST_AFTER_SECONDS = 60.0
+RUN_NAME = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})-(?P<hex>[0-9a-f]{4})")
+SHOWN_CANDIDATES = 8
+
+
+@dataclass(frozen=True)
+class RunSummary:
+    """One row of a list of runs; `state` is None and `problem` says why when state.json cannot be read."""
+
+    path: Path
+    state: RunState | None
+    problem: str = ""
+
+    @property
+    def name(self) -> str:
+        return self.path.name
+
+
+def default_runs_dir() -> Path:
+    """Return $HFTUNE_RUNS_DIR, or `runs` in the current folder."""
+    return Path(os.environ.get(RUNS_DIR_VARIABLE) or "runs")
+
+
+def find_run(ref: str, runs_dir: Path | str | None = None) -> Path:
+    """Return the run directory that `ref` means: a path, `latest`, a unique start or hex end of a name.
+
+    `name-hex` (how the app shortens a name) works too. Raises RunError naming the candidates.
+    """
+    folder = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    if ref != "latest" and _is_run(path := Path(ref)):
+        return path
+    names = [path.name for path in _run_folders(folder)]
+    if ref == "latest":
+        return folder / _latest(folder, names)
+    if ref in names:
+        return folder / ref
+    found = [name for name in names if ref and name.startswith(ref)]
+    found = found or [name for name in names if _ends_with(name, ref)]
+    if len(found) == 1:
+        return folder / found[0]
+    if found:
+        shown = sorted(found, reverse=True)[:SHOWN_CANDIDATES]
+        more = f" and {len(found) - len(shown)} more" if len(found) > len(shown) else ""
+        raise RunError(f"{ref!r} could be {len(found)} runs", hint="One of: " + ", ".join(shown) + more + ".")
+    if Path(ref).is_dir():
+        raise RunError(f"{ref} is not a run directory", hint=f"It has no {layout.STATE} and no {layout.RECIPE}.")
+    hint = closest(ref, names) if len(names) <= SHOWN_CANDIDATES else "`hftune runs` lists them."
+    raise RunError(f"no run {ref!r} in {folder}", hint=hint or "`hftune run RECIPE` makes one.")
+
+
+def split_step(ref: str) -> tuple[str, int | None]:
+    """Return (`RUN`, step) of `RUN@step`, and (`RUN`, None) without a step."""
+    run, sign, step = ref.rpartition("@")
+    return (run, int(step)) if sign and run and step.isascii() and step.isdigit() else (ref, None)
+
+
+def load_state(path: Path) -> RunState:
+    """Return state.json as written; raises RunError when it is missing or broken. Fields not known are left out."""
+    try:
+        record = json.loads((path / layout.STATE).read_bytes())
+    except FileNotFoundError as error:
+        raise RunError(f"{path} has no {layout.STATE}") from error
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path / layout.STATE} cannot be read: {error}") from error
+    if not isinstance(record, dict) or not isinstance(record.get("status"), str):
+        raise RunError(f"{path / layout.STATE} cannot be read: no status")
+    return RunState(**_known_fields(record))
+
+
+def read_state(path: Path) -> RunState:
+    """Return the state of a run, `lost` when it says that it works and its process does not."""
+    state = load_state(path)
+    return replace(state, status="lost") if is_lost(state) else state
+
+
+def is_lost(state: RunState, now: float | None = None) -> bool:
+    """Tell whether an active run has no process: gone on this host and boot, or silent for 60 s elsewhere."""
+    if state.status not in ACTIVE:
+        return False
+    here = state.host == process.host() and state.boot_id == process.boot_id()
+    if here and state.pid != 0:
+        return not process.alive(state.pid, state.process_started)
+    return (time.time() if now is None else now) - state.heartbeat > LOST_AFTER_SECONDS
+
+
+def read_events(path: Path) -> list[Event]:
+    """Return the events of a run; foreign lines and a torn last one are left out."""
+    return EventTail(path).poll()
+
+
+class EventTail:
+    """Reads the events of a run as they come."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._offset = 0
+
+    def poll(self) -> list[Event]:
+        """Return the events whose lines have ended since the last call."""
+        try:
+            with (self.path / layout.EVENTS).open("rb") as file:
+                if file.seek(0, os.SEEK_END) < self._offset:
+                    self._offset = 0  # copied anew, for example by rsync: it is another file
+                file.seek(self._offset)
+                data = file.read()
+        except FileNotFoundError:
+            return []
+        end = data.rfind(b"\n") + 1
+        self._offset += end
+        return [event for line in data[:end].split(b"\n") if (event := parse_line(line)) is not None]
+
+
+def list_runs(runs_dir: Path | str | None = None) -> list[RunSummary]:
+    """Return the runs in a folder, newest first; reads one small file a run."""
+    folder = Path(runs_dir) if runs_dir is not None else default_runs_dir()
+    summaries = [_summary(path) for path in _run_folders(folder)]
+    return sorted(summaries, key=_newness, reverse=True)
+
+
+def _summary(path: Path) -> RunSummary:
+    try:
+        return RunSummary(path, read_state(path))
+    except RunError as error:
+        return RunSummary(path, None, error.message)
+
+
+def _newness(summary: RunSummary) -> tuple[str, float]:
+    created = summary.state.created if summary.state else 0.0
+    return _stamp(summary.name) or time.strftime("%Y%m%d-%H%M%S", time.gmtime(created)), created
+
+
+def _stamp(name: str) -> str:
+    match = RUN_NAME.fullmatch(name)
+    return match["stamp"] if match else ""
+
+
+def _run_folders(folder: Path) -> Iterator[Path]:
+    try:
+        with os.scandir(folder) as entries:
+            for entry in entries:
+                if entry.name.startswith(".") or not entry.is_dir():
+                    continue
+                if RUN_NAME.fullmatch(entry.name) or _is_run(Path(entry.path)):
+                    yield Path(entry.path)
+    except OSError:
+        return
+
+
+def _is_run(path: Path) -> bool:
+    return (path / layout.STATE).is_file() or (path / layout.RECIPE).is_file()
+
+
+def _latest(folder: Path, names: list[str]) -> str:
+    if not names:
+        raise RunError(f"no runs in {folder}", hint="`hftune run RECIPE` makes one; --runs-dir says where to look.")
+    if not all(map(_stamp, names)):
+        return list_runs(folder)[0].name
+    newest = max(map(_stamp, names))
+    return max((_summary(folder / name) for name in names if _stamp(name) == newest), key=_newness).name
+
+
+def _ends_with(name: str, ref: str) -> bool:
+    match = RUN_NAME.fullmatch(name)
+    if match is None or not ref:
+        return False
+    short = f"{match['name']}-{match['hex']}"
+    return ref == short or (match["hex"].endswith(ref) and re.fullmatch("[0-9a-f]{1,4}", ref) is not None)
+
+
+def _known_fields(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Keep the fields that RunState has and whose values have the right type."""
+    known: dict[str, Any] = {}
+    for field in fields(RunState):
+        value = record.get(field.name)
+        default = field.default
+        if value is None or isinstance(value, bool):
+            continue
+        if default is MISSING or field.name in ("exit_code", "metric_value"):
+            known[field.name] = value
+        elif isinstance(default, float) and isinstance(value, int | float):
+            known[field.name] = float(value)
+        elif isinstance(value, type(default)):
+            known[field.name] = value
+    return known
