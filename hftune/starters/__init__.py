@@ -1,6 +1,6 @@
-"""Starters: data sets (and later models) that ship with hftune, so that a first run needs no Hub.
+"""Starters: data sets (and later models) that ship with hftune: a first run needs no Hub.
 
-A starter is a folder here with a `card.md` that says where it is from; `movie_reviews/` is called `hftune:movie-reviews`.
+A starter is a folder with a `card.md` that says where it is from; `movie_reviews/` is called `hftune:movie-reviews`.
 One with `train.parquet` is a data set, one with `config.json` is a model. Each has a `build.py` that makes it again.
 """
 

