@@ -35,11 +35,12 @@ os.environ.update(OFFLINE)
 for variable in UNSET:
     os.environ.pop(variable, None)
 
-WORDS = (
+VOCABULARY = (
     "a an the this that it was is not very film movie plot story actor ending scene music good great fine lovely "
     "warm funny clever bad poor awful dull cold boring weak with and but of in to for i we they liked hated loved "
     "found watched all some more most never always one two three . , ! ?"
-).split()  # noqa: SIM905 - one word a line would be longer to read
+)
+WORDS = VOCABULARY.split()
 POSITIVE = ("good", "great", "fine", "lovely", "warm", "funny", "clever")
 NEGATIVE = ("bad", "poor", "awful", "dull", "cold", "boring", "weak")
 

@@ -1,0 +1,142 @@
+"""One process a run, one job a device: flock, which a kill releases and no child keeps."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+
+from hftune.errors import InterruptedRun, RunLockedError
+from hftune.runs import layout, process
+
+QUEUE_DIR_VARIABLE = "HFTUNE_QUEUE_DIR"
+NO_QUEUE_VARIABLE = "HFTUNE_NO_QUEUE"
+POLL_SECONDS = 0.2
+_held: set[int] = set()
+
+
+def _close_in_child() -> None:
+    """A forked child (a data loader's worker) shares the lock until it closes it, and may outlive its parent."""
+    for descriptor in _held:
+        with suppress(OSError):
+            os.close(descriptor)
+    _held.clear()
+
+
+os.register_at_fork(after_in_child=_close_in_child)
+
+
+@contextmanager
+def run_lock(path: Path, note: str = "") -> Iterator[None]:
+    """Hold a run; raises RunLockedError (exit 73) naming the process that holds it.
+
+    `note` says what the owner does with it ("training"); it stands in the message that others get.
+    """
+    descriptor = _open(path / layout.LOCK)
+    try:
+        if not _try(descriptor):
+            raise RunLockedError(
+                f"run {path.name} is in use by {_owner(path / layout.LOCK)}",
+                hint=f"`hftune watch {path.name}` follows it, `hftune stop {path.name}` ends it with its state saved.",
+            )
+        _sign(descriptor, note)
+        yield
+    finally:
+        _close(descriptor)
+
+
+@contextmanager
+def device_lock(
+    device: str,
+    note: str = "",
+    *,
+    waiting: Callable[[str], None] = lambda owner: None,
+    cancelled: Callable[[], bool] = lambda: False,
+) -> Iterator[None]:
+    """Hold a device (`cpu`, `cuda:0`), waiting for it as long as another run of this user has it.
+
+    `waiting` is called once with the owner when there is a wait; raises InterruptedRun when `cancelled` turns true
+    meanwhile. With $HFTUNE_NO_QUEUE set there is no queue.
+    """
+    if os.environ.get(NO_QUEUE_VARIABLE):
+        yield
+        return
+    folder = queue_dir()
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+    # The home folder may be shared by several machines, the device is not.
+    path = folder / f"{process.host()}-{device.replace(':', '')}.lock"
+    descriptor = _open(path)
+    try:
+        if not _try(descriptor):
+            waiting(_owner(path))
+            while not _try(descriptor):
+                if cancelled():
+                    raise InterruptedRun(f"stopped while waiting for {device}")
+                time.sleep(POLL_SECONDS)
+        _sign(descriptor, note)
+        yield
+    finally:
+        _close(descriptor)
+
+
+def queue_dir() -> Path:
+    """Return the folder of the device locks: $HFTUNE_QUEUE_DIR, or one in the user's cache folder."""
+    if given := os.environ.get(QUEUE_DIR_VARIABLE):
+        return Path(given)
+    import platformdirs
+
+    return platformdirs.user_cache_path("hftune") / "queue"
+
+
+def is_locked(path: Path) -> bool:
+    """Tell whether some process holds a run now (a moment later it may not)."""
+    try:
+        descriptor = os.open(path / layout.LOCK, os.O_RDONLY)
+    except OSError:
+        return False
+    try:
+        return not _try(descriptor, fcntl.LOCK_SH)
+    finally:
+        os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)  # Python's descriptors are close-on-exec
+    _held.add(descriptor)
+    return descriptor
+
+
+def _close(descriptor: int) -> None:
+    _held.discard(descriptor)
+    os.close(descriptor)
+
+
+def _try(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+    try:
+        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _sign(descriptor: int, note: str) -> None:
+    """Write who holds the lock, for the message that others get."""
+    record = {"pid": os.getpid(), "host": process.host(), "since": time.time(), "note": note}
+    with suppress(OSError):  # a full disk does not make the lock less held
+        os.ftruncate(descriptor, 0)
+        os.pwrite(descriptor, json.dumps(record).encode(), 0)
+
+
+def _owner(path: Path) -> str:
+    try:
+        record = json.loads(path.read_bytes())
+        since = datetime.fromtimestamp(float(record["since"]), UTC).strftime("%Y-%m-%d %H:%M:%S UTC")
+        note = f" ({record['note']})" if record.get("note") else ""
+        return f"process {int(record['pid'])} on {record['host']} since {since}{note}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"

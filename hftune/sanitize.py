@@ -1,0 +1,22 @@
+"""Text from data, models, paths and recipes, made safe to print: no control sequence reaches the terminal."""
+
+from __future__ import annotations
+
+import re
+
+# Whole sequences first, so that no `[31m` or window title is left over: OSC/DCS/APC/PM/SOS strings, CSI, other escapes.
+_SEQUENCES = re.compile(
+    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
+    r"|\x1b[ -/]*[0-~]?"
+)
+# C0 and C1 controls, line and paragraph separators, marks that turn the direction of writing, lone surrogates.
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+
+
+def sanitize(text: object, *, lines: bool = False) -> str:
+    """Return `text` without control characters; on one line unless `lines` keeps newlines and tabs."""
+    clean = _SEQUENCES.sub("", str(text).replace("\r\n", "\n"))
+    if not lines:
+        clean = re.sub(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+", " ", clean)
+    return _CONTROLS.sub("", clean)
