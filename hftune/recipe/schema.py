@@ -7,10 +7,12 @@ The `description` of each field is the reason that the recipe reference in READM
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections import Counter
+from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic_core import PydanticCustomError
 
 from hftune.recipe.names import SAFE_NAME
 
@@ -19,6 +21,21 @@ class Section(BaseModel):
     """A part of a recipe: frozen, strictly typed, and with no room for unknown keys."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, strict=True, allow_inf_nan=False)
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Yield (key, message) for the keys that do not go together; an empty key means the section.
+
+        `given` holds keys as they were written, of whatever type: validate.py asks this of sections whose other keys
+        are wrong too, so that no problem hides another.
+        """
+        yield from ()
+
+    @model_validator(mode="after")
+    def _agrees(self) -> Section:
+        for _, message in self.conflicts({name: getattr(self, name) for name in self.model_fields_set}):
+            raise PydanticCustomError("conflict", "{message}", {"message": message})
+        return self
 
 
 class PluginConfig(Section):
@@ -86,13 +103,16 @@ class ModelSection(Section):
     def _from_shorthand(cls, value: Any) -> Any:
         return {"id": value} if isinstance(value, str) else value
 
-    @model_validator(mode="after")
-    def _one_origin(self) -> ModelSection:
-        if (self.id is None) == (self.architecture is None):
-            raise ValueError("give either `id` (pretrained) or `architecture` (from scratch)")
-        if self.architecture is not None and self.tokenizer is None:
-            raise ValueError("a model from scratch needs a `tokenizer`")
-        return self
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """One origin; what belongs to a new model only with `architecture`."""
+        pretrained, fresh = given.get("id") is not None, given.get("architecture") is not None
+        if pretrained == fresh:
+            yield "", "give either `id` (pretrained) or `architecture` (from scratch)"
+        if fresh and given.get("tokenizer") is None:
+            yield "", "a model from scratch needs a `tokenizer`"
+        if pretrained and given.get("config"):
+            yield "config", "sizes belong to a model from scratch (`architecture`); those of a pretrained one are fixed"
 
 
 class WindowSection(Section):
@@ -149,15 +169,37 @@ class DataSection(Section):
     )
     max_eval_samples: Positive | None = Field(None, description="use only so many examples of each other split")
 
-    @model_validator(mode="after")
-    def _one_origin(self) -> DataSection:
-        given = [name for name in ("source", "files", "rows") if getattr(self, name) is not None]
-        if len(given) != 1:
-            found = " and ".join(f"`{name}`" for name in given) or "none"
-            raise ValueError(f"give exactly one of `source`, `files`, `rows` (found {found})")
-        if (self.prompt is None) != (self.completion is None):
-            raise ValueError("`prompt` and `completion` go together")
-        return self
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """One origin of the data, known split names, labels that differ, one kind of generation data."""
+        origins = [name for name in ("source", "files", "rows") if given.get(name) is not None]
+        if len(origins) != 1:
+            found = " and ".join(f"`{name}`" for name in origins) or "none"
+            yield (origins or [""])[-1], f"give exactly one of `source`, `files`, `rows` (found {found})"
+        prompt, completion = given.get("prompt"), given.get("completion")
+        if (prompt is None) != (completion is None):
+            yield "prompt" if completion is None else "completion", "`prompt` and `completion` go together"
+        if prompt is not None and given.get("messages") is not None:
+            yield "messages", "give either `messages` or `prompt` and `completion`"
+        if isinstance(files := given.get("files"), Mapping) and files and "train" not in files:
+            yield "files", "there is no `train` file; the other splits can be cut from it, it cannot be cut from them"
+        if given.get("files") in ({}, ""):
+            yield "files", "no file is named"
+        if given.get("rows") in ([], ()):
+            yield "rows", "no row is given"
+        names = given.get("label_names")
+        if isinstance(names, list | tuple):
+            if not names:
+                yield "label_names", "the list is empty; leave it out to take the labels of the train split"
+            twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
+            if twice:
+                yield "label_names", f"given twice: {', '.join(map(repr, twice))}"
+        window, length = given.get("window"), given.get("max_length", 128)
+        stride = window.get("stride") if isinstance(window, Mapping) else getattr(window, "stride", None)
+        if given.get("too_long") == "window" and isinstance(length, int):
+            stride = stride if isinstance(stride, int) else 64
+            if stride >= length:
+                yield "window", f"windows that share {stride} of {length} tokens never move on; stride < max_length"
 
 
 class TrainingSection(Section):
@@ -221,6 +263,20 @@ class TrainingSection(Section):
         (), description="also log there; the package must be installed"
     )
     seed: int = Field(0, description="of initial weights, data order, dropout")
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Warm-up that makes sense, early stopping that can happen, and what a later version brings."""
+        if given.get("learning_rate") == "auto":
+            yield "learning_rate", "`auto` is not there yet; give a number, or leave it out for the method's default"
+        warmup, steps = given.get("warmup_steps"), given.get("max_steps")
+        if isinstance(warmup, float) and warmup >= 1 and not warmup.is_integer():
+            yield "warmup_steps", f"{warmup} is no whole number of steps; below 1 it is a share of all steps"
+        if isinstance(warmup, int | float) and isinstance(steps, int) and 1 <= steps < warmup:
+            yield "warmup_steps", f"{warmup:g} steps of warm-up are more than max_steps ({steps})"
+        patience, every = given.get("early_stopping_patience"), given.get("eval_steps")
+        if patience is not None and isinstance(every, int) and isinstance(steps, int) and every >= steps:
+            yield "early_stopping_patience", f"nothing is evaluated before max_steps ({steps}): eval_steps is {every}"
 
 
 class Recipe(Section):

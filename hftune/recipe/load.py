@@ -1,0 +1,114 @@
+"""Recipe files in and out: find one, read it with overrides and line numbers, write one that runs again as it is."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping, Sequence
+from importlib import resources
+from io import StringIO
+from pathlib import Path
+from typing import Any
+
+from ruamel.yaml import YAML
+
+from hftune.errors import Problem, RecipeError, closest, place
+from hftune.recipe.overrides import apply_overrides
+from hftune.recipe.paths import is_within, make_absolute
+from hftune.recipe.schema import Recipe
+from hftune.recipe.source import Source, read_source
+from hftune.recipe.validate import validate
+
+
+def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
+    """Return the recipe at `path` (or the shipped one of that name) with `section.key=value` overrides applied.
+
+    Every default is filled in, plugin options are resolved, paths are absolute. Raises RecipeError with all problems.
+    """
+    file, _ = find_recipe(path)
+    source = read_source(_read(file), str(file))
+    # A shipped recipe has no data beside it: what it names, a person puts in the folder they work in.
+    base = Path.cwd() if is_within(file, shipped_folder()) else file.parent
+    return _resolve(source, overrides, base)
+
+
+def parse_recipe(
+    mapping: Mapping[str, Any], overrides: Sequence[str] = (), *, file: str = "", base: Path | None = None
+) -> Recipe:
+    """Return the recipe that `mapping` holds, as `load_recipe` does; `file` names it, `base` is what paths start at."""
+    data = copy.deepcopy(dict(mapping))
+    return _resolve(Source(file, data), overrides, base or Path.cwd())
+
+
+def find_recipe(ref: str | Path) -> tuple[Path, bool]:
+    """Return the recipe file that `ref` names, and True when it is a shipped one because there is no such file.
+
+    Raises RecipeError with the closest shipped name.
+    """
+    path = Path(ref).expanduser()
+    if path.is_file():
+        return path, False
+    shipped = {_short(file): file for file in shipped_recipes()}
+    word = (path.stem if path.suffix in (".yaml", ".yml") else path.name).replace("-", "_")
+    if path.is_dir():
+        raise RecipeError([Problem("", "is a folder, not a recipe file", file=str(ref))])
+    for name, file in shipped.items():
+        if word == name or word == name.rpartition("/")[2]:
+            return file, True
+    hint = closest(word, [name.rpartition("/")[2] for name in shipped])
+    raise RecipeError([Problem("", "no such recipe file, and no shipped recipe of that name", hint, str(ref))])
+
+
+def shipped_folder() -> Path:
+    """Return the folder with the recipes that come with hftune."""
+    return Path(str(resources.files("hftune.recipes")))
+
+
+def shipped_recipes() -> list[Path]:
+    """Return the recipes that come with hftune: those that need no Hub first, then those in hub/."""
+    folder = shipped_folder()
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("hub/*.yaml"))]
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return `recipe` as YAML that runs again as it is: defaults filled in, plugin options written out."""
+    record = recipe.model_dump(mode="json")
+    for key in ("task", "method"):
+        choice = record[key]
+        record[key] = {"name": choice["name"], **choice["options"]} if choice["options"] else choice["name"]
+    yaml: Any = YAML(typ="safe", pure=True)
+    yaml.default_flow_style = False
+    yaml.allow_unicode = True
+    yaml.width = 120
+    yaml.sort_base_mapping_type_on_output = False
+    yaml.representer.ignore_aliases = lambda data: True
+    text = StringIO()
+    yaml.dump(record, text)
+    return text.getvalue()
+
+
+def locate(path: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
+    """Return where the dotted `key` stands (`file:line:column`, or the override that set it), for errors about data."""
+    file, _ = find_recipe(path)
+    source = read_source(_read(file), str(file))
+    apply_overrides(source, overrides)
+    problem = source.problem(tuple(key.split(".")), "")
+    return place(problem.file, problem.line, problem.column)
+
+
+def _short(file: Path) -> str:
+    return file.relative_to(shipped_folder()).with_suffix("").as_posix()
+
+
+def _read(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise RecipeError([Problem("", f"cannot be read: {error.strerror}", file=str(file))]) from None
+
+
+def _resolve(source: Source, overrides: Sequence[str], base: Path) -> Recipe:
+    if isinstance(source.data, dict) and source.data.get("training", {}) is None:
+        source.data["training"] = {}  # every line of the section is commented out
+    apply_overrides(source, overrides)
+    make_absolute(source, base)
+    return validate(source)

@@ -1,0 +1,72 @@
+"""Paths in a recipe are relative to its file; resolved recipes hold absolute ones, so that they run from anywhere."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Any
+
+from hftune.recipe.source import Source
+
+_STARTS = (".", "/", "~")
+
+
+def make_absolute(source: Source, base: Path) -> None:
+    """Replace the paths in `source`: those of the file against `base`, those of overrides against where we are."""
+    data = source.data
+    if not isinstance(data, dict):
+        return
+    if isinstance(data.get("model"), str):
+        data["model"] = _weights(data["model"], _base(source, ("model",), base))
+    for section, key in (("model", "id"), ("model", "tokenizer"), ("data", "source")):
+        values = data.get(section)
+        if isinstance(values, dict) and isinstance(values.get(key), str):
+            values[key] = _weights(values[key], _base(source, (section, key), base))
+    values = data.get("data")
+    files = values.get("files") if isinstance(values, dict) else None
+    if isinstance(values, dict) and isinstance(files, str) and files:
+        values["files"] = _file(files, _base(source, ("data", "files"), base))
+    elif isinstance(files, dict):
+        for split, name in files.items():
+            if isinstance(name, str) and name:
+                files[split] = _file(name, _base(source, ("data", "files", split), base))
+
+
+def _base(source: Source, path: tuple[str, ...], base: Path) -> Path:
+    given = any(path[:size] in source.origins for size in range(1, len(path) + 1) if path[:size] not in source.places)
+    return Path.cwd() if given else base
+
+
+def _file(name: str, base: Path) -> str:
+    return name if "://" in name else _absolute(name, base)
+
+
+def _weights(name: str, base: Path) -> str:
+    """Return a Hub id or starter as it is, a folder as an absolute path.
+
+    `org/name` is a Hub id unless such a folder lies beside the recipe; two slashes make no Hub id.
+    """
+    if not name or name.startswith("hftune:") or "://" in name:
+        return name
+    if name.startswith(_STARTS) or name.count("/") > 1 or (base / name).is_dir():
+        return _absolute(name, base)
+    return name
+
+
+def _absolute(name: str, base: Path) -> str:
+    # Not resolve(): a link is kept as the name that people gave.
+    return os.path.normpath(base.absolute() / Path(name).expanduser())
+
+
+def is_within(path: Path, folder: Path) -> bool:
+    """Return whether `path` lies in `folder`, links followed."""
+    return path.resolve().is_relative_to(folder.resolve())
+
+
+def plain(value: Any) -> Any:
+    """Return `value` with tuples as lists, as YAML holds them."""
+    if isinstance(value, dict):
+        return {key: plain(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(item) for item in value]
+    return value
