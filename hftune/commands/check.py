@@ -1,0 +1,34 @@
+"""`hftune check RECIPE [--fast]`: what is wrong before training, and what training would cost."""
+
+from __future__ import annotations
+
+import argparse
+
+from hftune.errors import EXIT_DONE, EXIT_USAGE
+from hftune.output import Output
+from hftune.preflight.report import Report, render
+from hftune.preflight.summary import summarize
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Check a recipe; 0 when it can be trained (warnings or not), 2 when it cannot.
+
+    Problems in the recipe itself come as RecipeError, all of them at once. `--fast` loads nothing heavier than
+    pydantic; the rest reads the data, the tokenizer and, for the estimate, the weights.
+    """
+    from hftune.recipe.load import find_recipe, load_recipe
+
+    path, shipped = find_recipe(arguments.recipe)
+    if shipped:
+        output.note(f"hftune: using the shipped recipe {path.stem}")
+    recipe = load_recipe(path, arguments.set)
+    if arguments.fast:
+        report = Report(recipe.name, summarize(recipe))
+    else:
+        from hftune.preflight.inspect import check
+
+        report = check(recipe, note=output.note)
+    if not output.json:
+        output.say(render(report))
+    output.emit(report.to_dict())
+    return EXIT_DONE if report.ok else EXIT_USAGE

@@ -1,0 +1,69 @@
+"""A recipe in one paragraph: what would be trained, known from the recipe alone."""
+
+from __future__ import annotations
+
+from hftune import methods
+from hftune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
+
+
+def summarize(recipe: Recipe) -> str:
+    """Return one paragraph: model, task, method, data, length of training, what is kept."""
+    sentences = [
+        f"{recipe.name} trains {_model(recipe.model)} for {recipe.task.name}, {_method(recipe)}.",
+        f"Data: {_data(recipe.data)}.",
+        f"Training: {_training(recipe)}.",
+        f"Kept: {_kept(recipe.training)}.",
+    ]
+    return " ".join(sentences)
+
+
+def learning_rate(recipe: Recipe) -> float | str:
+    """Return the learning rate that the recipe or its method's default gives, or "auto"."""
+    given = recipe.training.learning_rate
+    return methods.registry.load(recipe.method.name).DEFAULT_LEARNING_RATE if given is None else given
+
+
+def _model(model: ModelSection) -> str:
+    if model.id is None:
+        return f"a new {model.architecture} model from scratch"
+    return f"{model.id} (revision {model.revision})" if model.revision else model.id
+
+
+def _method(recipe: Recipe) -> str:
+    if recipe.method.name == "full":
+        return "all of its weights"
+    options = ", ".join(f"{key} {value}" for key, value in recipe.method.options.items())
+    return f"with {recipe.method.name} ({options})" if options else f"with {recipe.method.name}"
+
+
+def _data(data: DataSection) -> str:
+    if data.source is not None:
+        origin = f"{data.source} ({data.subset})" if data.subset else data.source
+    elif data.files is not None:
+        origin = data.files if isinstance(data.files, str) else ", ".join(str(path) for path in data.files.values())
+    else:
+        origin = f"{len(data.rows or ())} rows in the recipe"
+    longer = {"truncate": "longer ones lose their end", "window": "longer ones in windows", "error": "none longer"}
+    return f"{origin}, at most {data.max_length} tokens a text ({longer[data.too_long]})"
+
+
+def _training(recipe: Recipe) -> str:
+    training = recipe.training
+    batch = training.per_device_train_batch_size
+    batches = f"batches of {batch}"
+    if training.gradient_accumulation_steps > 1:
+        batches += f" × {training.gradient_accumulation_steps} accumulated"
+    length = f"{training.max_steps} steps" if training.max_steps else _epochs(training.num_train_epochs)
+    rate = learning_rate(recipe)
+    shown = rate if isinstance(rate, str) else f"{rate:g}"
+    return f"{length} in {batches}, {training.optim} at {shown} ({training.lr_scheduler_type}), seed {training.seed}"
+
+
+def _epochs(epochs: float) -> str:
+    return f"{epochs:g} epoch" if epochs == 1 else f"{epochs:g} epochs"
+
+
+def _kept(training: TrainingSection) -> str:
+    pace = f"every {training.save_steps} steps" if training.save_steps else "after each epoch"
+    best = training.metric_for_best_model or "the task's own metric"
+    return f"a checkpoint {pace}, the newest {training.save_total_limit} and the best by {best}"
