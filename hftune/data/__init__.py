@@ -1,0 +1,1 @@
+"""Data: loading, columns, splits, batches, windows."""

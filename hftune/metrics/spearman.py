@@ -1,0 +1,18 @@
+"""Spearman's correlation."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from hftune.metrics._correlation import correlation, ranks
+from hftune.metrics._local import NUMBERS, LocalMetric
+
+
+class Metric(LocalMetric):
+    """Correlation of the ranks, equal values sharing theirs; NaN when either side is constant."""
+
+    description = "correlation of the ranks, equal values sharing theirs; NaN when either side is constant"
+    features = NUMBERS
+
+    def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
+        return {"spearman": correlation(ranks(predictions), ranks(references))}

@@ -1,0 +1,76 @@
+"""Which rows of the loaded splits can be used, and what a person should know about them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hftune.errors import DataError, closest
+from hftune.recipe.schema import DataSection
+from hftune.tasks import Notice
+from hftune.tasks._labels import column_values, is_missing
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+
+def require_columns(dataset: Dataset, wanted: Sequence[str], split: str) -> None:
+    """Raise DataError naming the first column of `wanted` that the split has not."""
+    for column in wanted:
+        if column not in dataset.column_names:
+            raise DataError(f"{split}: no column {column!r}", hint=closest(column, dataset.column_names))
+
+
+def usable_rows(
+    data: DataSection, splits: Mapping[str, Dataset]
+) -> tuple[dict[str, tuple[list[int], list[Any]]], tuple[Notice, ...]]:
+    """Return split -> (rows that have text and label, their labels), and how many have not."""
+    usable: dict[str, tuple[list[int], list[Any]]] = {}
+    dropped: dict[str, str] = {}
+    for split, dataset in splits.items():
+        values, texts = column_values(dataset, data.label), dataset[data.text][:]
+        pairs = dataset[data.text_pair][:] if data.text_pair else texts
+        rows = [
+            row
+            for row, value in enumerate(values)
+            if not is_missing(value) and texts[row] is not None and pairs[row] is not None
+        ]
+        if not rows:
+            reason = "is empty" if not values else f"has no row with both {data.text!r} and {data.label!r}"
+            raise DataError(f"the {split} split {reason}", hint="Each split needs at least one labelled text.")
+        if len(rows) < len(values):
+            dropped[split] = f"{split} {len(values) - len(rows)} of {len(values)}"
+        usable[split] = rows, [values[row] for row in rows]
+    if not dropped:
+        return usable, ()
+    message = f"rows without a label or text are left out: {', '.join(dropped.values())}"
+    return usable, (Notice("info", "unlabelled", message),)
+
+
+def text_column(dataset: Dataset, column: str, rows: Sequence[int], split: str) -> list[str]:
+    texts = dataset[column][:]
+    for row in rows:
+        if not isinstance(texts[row], str):
+            kind = type(texts[row]).__name__
+            raise DataError(f"{split}, row {row} (from 0): column {column!r} holds {kind}, not text")
+    return [texts[row] for row in rows]
+
+
+def held_out_notices(data: DataSection, splits: Mapping[str, Dataset]) -> tuple[Notice, ...]:
+    if "train" not in splits:
+        return ()
+    seen: set[Any] | None = None
+    notices = []
+    for split in splits:
+        if split == "train":
+            continue
+        seen = seen if seen is not None else _text_keys(data, splits["train"])
+        if _text_keys(data, splits[split]) <= seen:
+            message = f"every {split} text is also a train text: its figures say nothing about new texts"
+            notices.append(Notice("warning", "not-held-out", message, f"Give a {split} split of other texts."))
+    return tuple(notices)
+
+
+def _text_keys(data: DataSection, dataset: Dataset) -> set[Any]:
+    texts = dataset[data.text][:]
+    return set(zip(texts, dataset[data.text_pair][:], strict=True)) if data.text_pair else set(texts)

@@ -1,0 +1,85 @@
+"""Figures over a split, fed batch by batch: each batch becomes a few numbers a row, and its logits are let go."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
+
+from hftune.data.windows import Pooling, WindowPool
+from hftune.tasks import Batch
+from hftune.tasks._labels import MULTI, REGRESSION, SINGLE
+
+if TYPE_CHECKING:
+    import torch
+
+# (logits [batch, labels], batch) -> summed loss, weight; scalars.
+TotalLoss = Callable[["torch.Tensor", Batch], tuple["torch.Tensor", "torch.Tensor"]]
+
+_OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {"f1_micro": ("f1", {"average": "micro"})}
+
+
+class ClassificationStream:
+    """Loss and the figures of one problem type.
+
+    Held are, for each row, the predicted and the true class (a 0/1 for each label when multi-label, a number for
+    regression) and, for windowed documents only, one pooled vector of logits a document.
+    """
+
+    def __init__(
+        self, problem_type: str, figures: Sequence[str], total_loss: TotalLoss, pooling: Pooling | None
+    ) -> None:
+        self._problem_type = problem_type
+        self._figures = figures
+        self._total_loss = total_loss
+        self._pool = WindowPool(pooling) if pooling else None
+        self._labels: dict[int, torch.Tensor] = {}
+        self._losses: list[float] = []
+        self._weights: list[float] = []
+        self._predictions: list[Any] = []
+        self._references: list[Any] = []
+
+    def update(self, logits: torch.Tensor, batch: Batch) -> None:
+        """Take in logits [batch, labels] of any float dtype and the batch (labels; row and window when pooled)."""
+        if self._pool is None:
+            self._take(logits.detach().float(), batch)
+            return
+        self._pool.add(logits, batch["row"], batch["window"])
+        self._labels.update(zip(batch["row"].tolist(), batch["labels"].detach().cpu(), strict=True))
+
+    def compute(self) -> dict[str, float]:
+        """Return loss and the problem type's figures; raises ValueError when nothing came in."""
+        import torch
+
+        from hftune import metrics
+
+        if self._pool is not None and self._labels:
+            rows, logits = self._pool.result()
+            self._predictions, self._references, self._losses, self._weights = [], [], [], []
+            self._take(logits, {"labels": torch.stack([self._labels[row] for row in rows])})
+        if not self._losses:
+            raise ValueError("no batch came in: there is nothing to measure")
+        import numpy as np
+
+        predictions, references = np.concatenate(self._predictions), np.concatenate(self._references)
+        found = {"loss": metrics.compute("loss", loss_sum=self._losses, weight=self._weights)}
+        for figure in self._figures:
+            name, options = _OPTIONS.get(figure, (figure, {}))
+            config_name = "multilabel" if self._problem_type == MULTI else None
+            found[figure] = metrics.compute(
+                name, config_name=config_name, options=options, predictions=predictions, references=references
+            )
+        return found
+
+    def _take(self, logits: torch.Tensor, batch: Batch) -> None:
+        loss, weight = self._total_loss(logits, batch)
+        self._losses.append(float(loss))
+        self._weights.append(float(weight))
+        if self._problem_type == SINGLE:
+            predictions = logits.argmax(-1)
+        elif self._problem_type == REGRESSION:
+            predictions = logits.squeeze(-1).double()
+        else:
+            # A sigmoid of one half is a logit of 0.
+            predictions = (logits > 0).long()
+        self._predictions.append(predictions.cpu().numpy())
+        self._references.append(batch["labels"].to(predictions.dtype).cpu().numpy())
