@@ -1,0 +1,1 @@
+"""Asking a model: run directory -> Predictor, and the worker that puts a Predictor behind JSON lines."""

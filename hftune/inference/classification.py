@@ -1,0 +1,162 @@
+"""Labels for texts: encoded as in training, run in batches of like length, answers in the order of the texts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    import numpy as np
+    import torch
+
+    from hftune.inference.loading import LoadedRun
+
+SINGLE = "single_label_classification"
+MULTI = "multi_label_classification"
+REGRESSION = "regression"
+THRESHOLD = 0.5  # of the probability of each label of a multi-label model
+BATCHES_AHEAD = 32  # batches whose texts are tokenized and sorted together
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The answer for one text.
+
+    `label`: a name; a tuple of names for a multi-label model; None for regression, whose answer is `value`.
+    `probabilities`: name -> share (they add up to 1 but for a multi-label model; empty for regression).
+    `logits`: one figure a label, pooled over the windows of a long text. `tokens` counts the whole text, special
+    tokens included; `truncated` says that its end was not read; `windows` how many pieces it was read in.
+    """
+
+    label: str | tuple[str, ...] | None
+    probabilities: dict[str, float]
+    logits: tuple[float, ...]
+    tokens: int
+    value: float | None = None
+    truncated: bool = False
+    windows: int = 1
+
+    @property
+    def answer(self) -> str | list[str] | float | None:
+        """The label, the labels or the number, as JSON holds it."""
+        if self.value is not None:
+            return self.value
+        return list(self.label) if isinstance(self.label, tuple) else self.label
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the prediction as JSON holds it."""
+        return {
+            "label": self.answer,
+            "probabilities": self.probabilities,
+            "logits": list(self.logits),
+            "tokens": self.tokens,
+            "truncated": self.truncated,
+            "windows": self.windows,
+        }
+
+
+def classify(
+    loaded: LoadedRun,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    batch_size: int,
+    cancelled: Callable[[], bool],
+) -> list[Prediction]:
+    """Return one prediction a text, in the order of the texts; fewer when `cancelled` turns true between batches."""
+    predictions: list[Prediction] = []
+    ahead = batch_size * BATCHES_AHEAD
+    for start in range(0, len(texts), ahead):
+        some_pairs = None if pairs is None else pairs[start : start + ahead]
+        logits = _logits(loaded, texts[start : start + ahead], some_pairs, batch_size, cancelled)
+        if logits is None:
+            break
+        predictions += _predictions(loaded, *logits)
+    return predictions
+
+
+def _logits(
+    loaded: LoadedRun,
+    texts: Sequence[str],
+    pairs: Sequence[str] | None,
+    batch_size: int,
+    cancelled: Callable[[], bool],
+) -> tuple[torch.Tensor, list[int], list[int], bool] | None:
+    """Return (pooled logits [texts, labels] float32 on the CPU, tokens and windows of each text, whether a text is
+    read whole in windows), or None when cancelled."""
+    import torch
+
+    from hftune.data.windows import WindowPool
+    from hftune.tasks import _encoding
+
+    data, tokenizer, model = loaded.recipe.data, loaded.tokenizer, loaded.model
+    limit, _ = _encoding.token_limit(data, model.config, tokenizer)
+    encoded = _encoding.encode(tokenizer, texts, pairs, data, limit)
+    collate = _encoding.padded_batch(tokenizer, "int64")
+    pool = WindowPool(data.window.pooling)
+    windows, tokens = [0] * len(texts), [0] * len(texts)
+    for example in encoded.examples:
+        windows[example["row"]] += 1
+        tokens[example["row"]] = example["length"]
+    for row, length in encoded.too_long.items():
+        tokens[row] = length
+    for batch_of_like_length in length_batches([example["length"] for example in encoded.examples], batch_size):
+        if cancelled():
+            return None
+        batch = collate([encoded.examples[index] for index in batch_of_like_length])
+        rows, places = batch.pop("row"), batch.pop("window")
+        with torch.inference_mode():
+            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+        pool.add(logits.float().cpu(), rows, places)
+    _, pooled = pool.result()
+    return pooled, tokens, windows, data.too_long == "window"
+
+
+def length_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int]]:
+    """Yield the positions of `lengths` in batches of like length, longest first: what does not fit fails at once."""
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    for start in range(0, len(order), batch_size):
+        yield order[start : start + batch_size]
+
+
+def _predictions(
+    loaded: LoadedRun, logits: torch.Tensor, tokens: list[int], windows: list[int], windowed: bool
+) -> list[Prediction]:
+    from hftune.tasks import _encoding
+
+    config = loaded.model.config
+    names = label_names(config)
+    limit, _ = _encoding.token_limit(loaded.recipe.data, config, loaded.tokenizer)
+    table = logits.double().numpy()
+    shares = None if config.problem_type == REGRESSION else probabilities(table, config.problem_type)
+    found = []
+    for row, figures in enumerate(table.tolist()):
+        shared = {"tokens": tokens[row], "windows": windows[row], "truncated": tokens[row] > limit and not windowed}
+        if shares is None:
+            found.append(Prediction(None, {}, tuple(figures), value=figures[0], **shared))
+            continue
+        by_name = dict(zip(names, shares[row].tolist(), strict=True))
+        label: str | tuple[str, ...]
+        if config.problem_type == MULTI:
+            label = tuple(name for name, share in by_name.items() if share > THRESHOLD)
+        else:
+            label = names[int(shares[row].argmax())]
+        found.append(Prediction(label, by_name, tuple(figures), **shared))
+    return found
+
+
+def label_names(config: Any) -> list[str]:
+    """Return the labels of a model in the order of its outputs."""
+    return [str(config.id2label[position]) for position in sorted(config.id2label)]
+
+
+def probabilities(logits: np.ndarray[Any, Any], problem_type: str) -> np.ndarray[Any, Any]:
+    """Return shares [rows, labels] of logits [rows, labels]: a softmax, or a sigmoid each when multi-label."""
+    import numpy as np
+
+    if problem_type == MULTI:
+        # The two forms of the sigmoid, each where it cannot overflow.
+        small = np.exp(-np.abs(logits))
+        return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return shifted / shifted.sum(axis=1, keepdims=True)

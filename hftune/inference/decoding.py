@@ -1,0 +1,185 @@
+"""How an answer is written: the settings of decoding, and text that is only shown once it is certain.
+
+No torch here: the chat and the app read and check settings without it.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from typing import Any
+
+from hftune.errors import UsageError, closest
+
+MAX_SEED = 2**63 - 1
+
+
+@dataclass(frozen=True)
+class Decoding:
+    """The settings of one answer.
+
+    `max_new_tokens` in tokens. `temperature` 0 is greedy and then top_p, top_k and seed mean nothing. `top_k` 0 is all
+    tokens. `stop`: texts that end the answer and are not part of it. `ban`: words that are not written, in any casing.
+    `seed` None draws one; the answer says which, so that it can be had again. Raises UsageError when out of range.
+    """
+
+    max_new_tokens: int = 60
+    temperature: float = 0.8
+    top_p: float = 0.95
+    top_k: int = 50
+    repetition_penalty: float = 1.1
+    stop: tuple[str, ...] = ()
+    ban: tuple[str, ...] = ()
+    seed: int | None = None
+
+    def __post_init__(self) -> None:
+        _check(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "1 or more")
+        _check(0 <= self.temperature < math.inf, "temperature", self.temperature, "0 or more")
+        _check(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
+        _check(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
+        _check(0 < self.repetition_penalty < math.inf, "repetition_penalty", self.repetition_penalty, "above 0")
+        _check(all(self.stop), "stop", "", "a text that is not empty")
+        _check(all(word.strip() for word in self.ban), "ban", "", "a word that is not empty")
+        if self.seed is not None:
+            _check(0 <= self.seed <= MAX_SEED, "seed", self.seed, "a whole number from 0")
+
+    @property
+    def greedy(self) -> bool:
+        """Whether the likeliest token is always taken."""
+        return self.temperature == 0
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON holds them."""
+        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+
+
+KINDS: dict[str, type] = {
+    "max_new_tokens": int,
+    "temperature": float,
+    "top_p": float,
+    "top_k": int,
+    "repetition_penalty": float,
+    "stop": tuple,
+    "ban": tuple,
+    "seed": int,
+}
+
+
+def decoding_from(settings: Mapping[str, Any], base: Decoding | None = None) -> Decoding:
+    """Return `base` (or the defaults) with `settings` from JSON; raises UsageError naming the setting that is wrong."""
+    known = [field.name for field in fields(Decoding)]
+    values: dict[str, Any] = {}
+    for key, value in settings.items():
+        if key not in known:
+            raise UsageError(f"decoding has no setting {key!r}", hint=closest(key, known))
+        values[key] = _typed(key, value)
+    start = base or Decoding()
+    return Decoding(**{**{name: getattr(start, name) for name in known}, **values})
+
+
+def parse_setting(key: str, text: str) -> Any:
+    """Return the value of a setting that a person typed (`temperature`, `0.5`); raises UsageError."""
+    name = key.strip().replace("-", "_")
+    kind = KINDS.get(name)
+    if kind is None:
+        raise UsageError(f"decoding has no setting {key!r}", hint=closest(name, KINDS))
+    if kind is tuple:
+        return [text] if text else []
+    if name == "seed" and text.lower() in ("", "none", "random"):
+        return None
+    try:
+        return kind(text)
+    except ValueError:
+        raise UsageError(f"{name}: {text!r} is not a number") from None
+
+
+def _typed(key: str, value: Any) -> Any:
+    kind = KINDS[key]
+    if kind is tuple:
+        items = [value] if isinstance(value, str) else value
+        if isinstance(items, Sequence) and all(isinstance(item, str) for item in items):
+            return tuple(items)
+        raise UsageError(f"{key}: {value!r} is not a list of texts")
+    if key == "seed" and value is None:
+        return None
+    if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
+        raise UsageError(f"{key}: {value!r} is not a {'whole ' if kind is int else ''}number")
+    return kind(value)
+
+
+def _check(right: bool, key: str, value: object, expected: str) -> None:
+    if not right:
+        raise UsageError(f"{key}: {value!r} cannot be used", hint=f"It must be {expected}.")
+
+
+class TokenText:
+    """Turns token ids into text piece by piece, never showing half a character.
+
+    A byte-level vocabulary cuts characters into tokens; an unfinished one decodes to U+FFFD at the very end, and only
+    the last such mark can still change, so it is held back until the next token. Decodes a short window each time: the
+    cost of a token does not grow with the answer.
+    """
+
+    WINDOW = 16  # tokens decoded again for each new one
+    CONTEXT = 6  # tokens kept when the window moves: decoders may treat a first token differently
+
+    def __init__(self, decode: Callable[[list[int]], str]) -> None:
+        self._decode = decode
+        self._window: list[int] = []
+        self._shown = 0  # characters of the window's text that have been given out
+
+    def push(self, token: int) -> str:
+        """Take in one token; return the text that has become certain."""
+        self._window.append(token)
+        certain, whole = self._certain()
+        piece = certain[self._shown :]
+        self._shown = max(self._shown, len(certain))
+        # Move on between whole characters; bytes that never make one must not let the window grow for ever.
+        if len(self._window) > (self.WINDOW if whole else 4 * self.WINDOW):
+            self._window = self._window[-self.CONTEXT :]
+            self._shown = len(self._certain()[0])
+        return piece
+
+    def _certain(self) -> tuple[str, bool]:
+        text = self._decode(self._window)
+        return (text[:-1], False) if text.endswith("\ufffd") else (text, True)
+
+    def close(self) -> str:
+        """Return what was held back, without a character that never became whole."""
+        rest = self._decode(self._window)[self._shown :]
+        self._window, self._shown = [], 0
+        return rest.removesuffix("\ufffd")
+
+
+class StopText:
+    """Lets text through up to the first stop text, holding back an end that could become one."""
+
+    def __init__(self, stops: Sequence[str]) -> None:
+        self._stops = tuple(stops)
+        self._held = ""
+        self.stopped = False
+
+    def push(self, piece: str) -> str:
+        """Take in text; return what is certainly part of the answer. After a stop text nothing comes any more."""
+        if self.stopped:
+            return ""
+        text = self._held + piece
+        found = [place for stop in self._stops if (place := text.find(stop)) >= 0]
+        if found:
+            self.stopped, self._held = True, ""
+            return text[: min(found)]
+        keep = max((_overlap(text, stop) for stop in self._stops), default=0)
+        self._held = text[len(text) - keep :]
+        return text[: len(text) - keep]
+
+    def close(self) -> str:
+        """Return what was held back: it did not become a stop text."""
+        rest, self._held = self._held, ""
+        return rest
+
+
+def _overlap(text: str, stop: str) -> int:
+    """Return the length of the longest end of `text` that begins `stop` without being all of it."""
+    longest = min(len(text), len(stop) - 1)
+    return next((size for size in range(longest, 0, -1) if text.endswith(stop[:size])), 0)

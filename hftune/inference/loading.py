@@ -1,0 +1,189 @@
+"""From a run directory to a model in memory: a finished run's `model/`, or any checkpoint while the run still trains.
+
+Reads the run directory and, for an adapter, the base model that the recipe names; nothing else.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune.errors import ModelError, RunError
+from hftune.recipe.schema import Recipe
+from hftune.runs import layout
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+MODEL_INIT = "model_init"  # config and tokenizer without weights, written before training
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_HEAD = "config.json"
+TRAINABLE = "trainable.safetensors"
+
+
+@dataclass(frozen=True)
+class LoadedRun:
+    """A run's model, ready to be asked: fp32, in evaluation mode, on its device. `step` None: the finished model."""
+
+    path: Path
+    step: int | None
+    recipe: Recipe
+    model: PreTrainedModel
+    tokenizer: PreTrainedTokenizerBase
+
+
+def load_run(run: Path, step: int | None = None, device: str = "auto") -> LoadedRun:
+    """Return the model of a run; raises RunError when it is not there yet, naming the checkpoints that are."""
+    from hftune.recipe.load import load_recipe
+
+    recipe_file = run / layout.RECIPE
+    if not recipe_file.is_file():
+        raise RunError(f"{run} is not a run directory: it has no {layout.RECIPE}")
+    checkpoint = None if step is None else _checkpoint(run, step)
+    if checkpoint is None and not (run / layout.MODEL).is_dir():
+        raise RunError(f"{run.name} has no finished model yet", hint=_what_there_is(run))
+    recipe = load_recipe(recipe_file)
+    if checkpoint is None:
+        model, tokenizer = _finished(recipe, run / layout.MODEL)
+    else:
+        model, tokenizer = _at_checkpoint(recipe, run, checkpoint)
+    model.to(pick_device(device)).eval()
+    model.requires_grad_(False)
+    return LoadedRun(run, step, recipe, model, tokenizer)
+
+
+def pick_device(wanted: str = "auto") -> str:
+    """Return the device to ask on: the accelerator when there is one, else cpu."""
+    import torch
+
+    if wanted != "auto":
+        return wanted
+    if torch.cuda.is_available():
+        return "cuda"
+    return "mps" if torch.backends.mps.is_available() else "cpu"
+
+
+def auto_class(task: str) -> Any:
+    """Return the transformers class that loads a task's models."""
+    import transformers
+
+    names = {
+        "text-classification": "AutoModelForSequenceClassification",
+        "text-generation": "AutoModelForCausalLM",
+    }
+    if task not in names:
+        raise ModelError(f"models of the task {task} cannot be asked yet", hint="Known: " + ", ".join(names) + ".")
+    return getattr(transformers, names[task])
+
+
+def _checkpoint(run: Path, step: int) -> Path:
+    folder = run / layout.CHECKPOINTS / layout.checkpoint_name(step)
+    if not (folder / layout.MANIFEST).is_file():
+        raise RunError(f"{run.name} has no checkpoint of step {step}", hint=_what_there_is(run))
+    return folder
+
+
+def _what_there_is(run: Path) -> str:
+    steps = [layout.checkpoint_step(path) for path in layout.checkpoints(run)]
+    parts = [f"{run.name}@{step}" for step in steps]
+    finished = [run.name] if (run / layout.MODEL).is_dir() else []
+    if not parts and not finished:
+        return f"It has no checkpoint either: `hftune watch {run.name}` shows how far it is."
+    return "There is: " + ", ".join(finished + parts) + "."
+
+
+def _tokenizer(recipe: Recipe, folder: Path) -> PreTrainedTokenizerBase:
+    from hftune.modeling.tokenizer import load_tokenizer
+
+    # The one saved with the run is complete: it must not be looked up again by the recipe's name.
+    return load_tokenizer(recipe.model.model_copy(update={"tokenizer": None}), folder)
+
+
+def _finished(recipe: Recipe, folder: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    tokenizer = _tokenizer(recipe, folder)
+    if (folder / ADAPTER_CONFIG).is_file():
+        return _with_adapter(recipe, folder, tokenizer), tokenizer
+    return _from_folder(recipe, folder, None), tokenizer
+
+
+def _at_checkpoint(recipe: Recipe, run: Path, checkpoint: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
+    """Rebuild the model from `model_init/`, its base where the method needs one, and the checkpoint's weights."""
+    import safetensors.torch
+
+    from hftune import methods
+
+    init = run / MODEL_INIT
+    if not (init / "config.json").is_file():
+        raise RunError(
+            f"{run.name}@{layout.checkpoint_step(checkpoint)} cannot be asked: the run has no {MODEL_INIT}/config.json",
+            hint="It was made by an older version; `hftune resume` finishes it, then ask the finished model.",
+        )
+    tokenizer = _tokenizer(recipe, init)
+    config = _config(recipe, init)
+    method = methods.registry.load(recipe.method.name)
+    try:
+        state = safetensors.torch.load_file(checkpoint / TRAINABLE)
+    except Exception as error:
+        raise RunError(f"{checkpoint.name}/{TRAINABLE} cannot be read: {_first_line(error)}") from error
+    if recipe.method.name == "full" or recipe.model.id is None:
+        # Every weight is in the checkpoint, so what the model begins with does not matter.
+        model = auto_class(recipe.task.name).from_config(config, trust_remote_code=recipe.model.trust_remote_code)
+        model = model.float()
+    else:
+        model = _from_folder(recipe, _base_folder(recipe), config)
+    if recipe.method.config is None:
+        raise RunError(f"{run.name}: its recipe has no settings for the method {recipe.method.name}")
+    model = method.adapt(model, recipe.method.config, recipe.model, recipe.task.name)
+    method.load_state(model, dict(state))
+    return model, tokenizer
+
+
+def _with_adapter(recipe: Recipe, folder: Path, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Put the saved adapter on its base, which is found by what the recipe calls it."""
+    from peft import PeftModel
+
+    run = folder.parent
+    init = next((one for one in (folder, run / MODEL_INIT) if (one / ADAPTER_HEAD).is_file()), None)
+    if init is None:
+        raise RunError(f"{run.name} has an adapter but no {MODEL_INIT}/config.json that says what its labels are")
+    base = _from_folder(recipe, _base_folder(recipe), _config(recipe, init))
+    try:
+        return PeftModel.from_pretrained(base, folder)  # type: ignore[no-any-return]
+    except Exception as error:
+        raise ModelError(f"the adapter in {folder} does not fit its base: {_first_line(error)}") from error
+
+
+def _base_folder(recipe: Recipe) -> Path:
+    from hftune.modeling.resolve import resolve_model
+
+    return resolve_model(recipe.model).folder
+
+
+def _config(recipe: Recipe, folder: Path) -> PretrainedConfig:
+    from hftune.modeling.loading import load_config
+
+    return load_config(recipe.model, folder)
+
+
+def _from_folder(recipe: Recipe, folder: Path, config: PretrainedConfig | None) -> PreTrainedModel:
+    import torch
+
+    from hftune.modeling.loading import quiet
+
+    options: dict[str, Any] = {} if config is None else {"config": config, "ignore_mismatched_sizes": True}
+    try:
+        with quiet():
+            return auto_class(recipe.task.name).from_pretrained(  # type: ignore[no-any-return]
+                folder,
+                dtype=torch.float32,
+                local_files_only=True,
+                trust_remote_code=recipe.model.trust_remote_code,
+                **options,
+            )
+    except (OSError, ValueError, RuntimeError, KeyError) as error:
+        raise ModelError(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__

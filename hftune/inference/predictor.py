@@ -1,0 +1,182 @@
+"""A run directory becomes something to ask: `Predictor.load(run).classify([...])` or `.generate("...")`."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune.errors import HftuneError, ModelError, UsageError
+from hftune.inference.classification import Prediction, classify, label_names
+from hftune.inference.decoding import Decoding
+from hftune.inference.generation import Generation, write_answer
+from hftune.inference.prompts import Message, Style, check_messages, make_prompt, style_of
+
+if TYPE_CHECKING:
+    from hftune.inference.loading import LoadedRun
+
+CLASSIFIES = "text-classification"
+GENERATES = "text-generation"
+BATCH_SIZE = 32
+
+
+def _never() -> bool:
+    return False
+
+
+def _nothing(piece: str, tokens: int) -> None:
+    return None
+
+
+class OutOfMemoryError(HftuneError):
+    """Host or accelerator memory did not suffice; the model is still loaded and can be asked again."""
+
+
+class Predictor:
+    """A run's model in memory. It never writes to the run directory."""
+
+    def __init__(self, loaded: LoadedRun, load_seconds: float = 0.0) -> None:
+        self.loaded = loaded
+        self.load_seconds = load_seconds
+
+    @classmethod
+    def load(cls, run: Path, step: int | None = None, device: str = "auto") -> Predictor:
+        """Load a finished run, or its checkpoint of `step`; raises RunError or ModelError saying what there is."""
+        from hftune.inference.loading import load_run
+
+        started = time.monotonic()
+        with _memory("load the model"):
+            loaded = load_run(run, step, device)
+        return cls(loaded, time.monotonic() - started)
+
+    @property
+    def task(self) -> str:
+        """The run's task: text-classification or text-generation."""
+        return self.loaded.recipe.task.name
+
+    @property
+    def labels(self) -> list[str]:
+        """The labels in the order of the model's outputs; empty for a generator."""
+        return label_names(self.loaded.model.config) if self.task == CLASSIFIES else []
+
+    @property
+    def problem_type(self) -> str | None:
+        """What kind of classifier it is; None for a generator."""
+        return self.loaded.model.config.problem_type if self.task == CLASSIFIES else None
+
+    @property
+    def style(self) -> Style | None:
+        """What prompts look like: chat, completion or text; None for a classifier."""
+        return style_of(self.loaded.recipe.data) if self.task == GENERATES else None
+
+    @property
+    def context(self) -> int | None:
+        """Tokens that the model takes at once, None when there is no limit."""
+        from hftune.modeling.loading import max_tokens
+
+        return max_tokens(self.loaded.model.config, self.loaded.tokenizer)
+
+    def describe(self) -> dict[str, Any]:
+        """Return what a program wants to know of the model, as JSON holds it."""
+        model, recipe = self.loaded.model, self.loaded.recipe
+        return {
+            "run": str(self.loaded.path),
+            "step": self.loaded.step,
+            "task": self.task,
+            "labels": self.labels,
+            "problem_type": self.problem_type,
+            "style": self.style,
+            "pairs": recipe.data.text_pair is not None,
+            "base": recipe.model.id or recipe.model.architecture,
+            "method": recipe.method.name,
+            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "device": str(model.device),
+            "max_length": recipe.data.max_length,
+            "context": self.context,
+            "load_seconds": round(self.load_seconds, 3),
+        }
+
+    def classify(
+        self,
+        texts: Sequence[str],
+        batch_size: int = BATCH_SIZE,
+        pairs: Sequence[str] | None = None,
+        cancelled: Callable[[], bool] = _never,
+    ) -> list[Prediction]:
+        """Return one prediction a text, in order; `pairs` are the second texts of a model trained on pairs.
+
+        When `cancelled` turns true the list ends early. Raises UsageError for a generator, for pairs that are missing
+        or too many, OutOfMemoryError.
+        """
+        if self.task != CLASSIFIES:
+            raise UsageError(
+                f"{self.loaded.path.name} writes text ({self.task}), it has no labels", hint="Use `hftune generate`."
+            )
+        wants_pairs = self.loaded.recipe.data.text_pair is not None
+        if wants_pairs != (pairs is not None) or (pairs is not None and len(pairs) != len(texts)):
+            expected = "two texts each" if wants_pairs else "one text each"
+            raise UsageError(f"{self.loaded.path.name} takes {expected}")
+        if batch_size < 1:
+            raise UsageError(f"batch size {batch_size} cannot be used", hint="It must be 1 or more.")
+        sound = [well_formed(text) for text in texts]
+        sound_pairs = None if pairs is None else [well_formed(text) for text in pairs]
+        with _memory("classify", "Use a smaller --batch-size."):
+            return classify(self.loaded, sound, sound_pairs, batch_size, cancelled)
+
+    def generate(
+        self,
+        prompt: str | Sequence[Message],
+        decoding: Decoding | None = None,
+        on_text: Callable[[str, int], None] = _nothing,
+        cancelled: Callable[[], bool] = _never,
+    ) -> Generation:
+        """Answer a prompt or a conversation; `on_text(piece, tokens so far)` gets each piece of text once it is certain.
+
+        `cancelled` is asked between two tokens. Raises UsageError for a classifier, OutOfMemoryError.
+        """
+        if self.task != GENERATES:
+            raise UsageError(
+                f"{self.loaded.path.name} gives labels ({self.task}), it writes no text", hint="Use `hftune predict`."
+            )
+        settings = decoding or Decoding()
+        asked: str | list[dict[str, str]]
+        if isinstance(prompt, str):
+            asked = well_formed(prompt)
+        else:
+            asked = [{**one, "content": well_formed(one["content"])} for one in check_messages(prompt)]
+        loaded, style = self.loaded, self.style
+        assert style is not None
+        ready = make_prompt(loaded.tokenizer, style, asked, settings.max_new_tokens, self.context)
+        with _memory("write an answer", "Use a shorter prompt or fewer --max-new-tokens."):
+            return write_answer(loaded.model, loaded.tokenizer, ready, settings, on_text, cancelled)
+
+
+def well_formed(text: str) -> str:
+    """Return the text with what is no character (half of a surrogate pair) replaced: tokenizers refuse those."""
+    return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
+
+
+class _memory:  # noqa: N801 - used as a statement
+    """Turn each way in which memory runs out into one error."""
+
+    def __init__(self, doing: str, hint: str = "Close other programs, or use a smaller model.") -> None:
+        self._doing, self._hint = doing, hint
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+        if error is not None and is_out_of_memory(error):
+            raise OutOfMemoryError(f"memory ran out trying to {self._doing}", hint=self._hint) from error
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Tell whether an error says that host or accelerator memory ran out."""
+    if isinstance(error, MemoryError) or type(error).__name__ == "OutOfMemoryError":
+        return True
+    # The CPU allocator has no error of its own.
+    return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
+
+
+__all__ = ["Decoding", "Generation", "ModelError", "OutOfMemoryError", "Prediction", "Predictor"]

@@ -1,0 +1,132 @@
+"""Prompts put together as the run was trained, and cut to what the model takes.
+
+Three styles: `chat` (messages through the model's chat template), `completion` (a prompt and the answer to it) and
+`text` (a text that goes on). A prompt that leaves no room in the model's context loses its oldest messages, then its
+first tokens, and a note says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Literal
+
+from hftune.errors import UsageError
+from hftune.recipe.schema import DataSection
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedTokenizerBase
+
+Style = Literal["chat", "completion", "text"]
+Message = Mapping[str, str]  # role and content
+ROLES = ("system", "user", "assistant")
+
+
+@dataclass(frozen=True)
+class Prompt:
+    """Token ids ready for the model, how many new tokens fit behind them, and what was left out."""
+
+    ids: list[int]
+    max_new_tokens: int
+    notes: list[str] = field(default_factory=list)
+
+
+def style_of(data: DataSection) -> Style:
+    """Return how prompts for a model trained on these data look."""
+    if data.messages is not None:
+        return "chat"
+    return "completion" if data.prompt is not None else "text"
+
+
+def check_messages(messages: Sequence[Any]) -> list[dict[str, str]]:
+    """Return messages as plain dicts; raises UsageError for one without a known role or a text."""
+    checked = []
+    for number, message in enumerate(messages, 1):
+        if not isinstance(message, Mapping) or message.get("role") not in ROLES:
+            raise UsageError(f"message {number} has no role", hint="A role is one of: " + ", ".join(ROLES) + ".")
+        if not isinstance(message.get("content"), str):
+            raise UsageError(f"message {number} has no text in `content`")
+        checked.append({"role": message["role"], "content": message["content"]})
+    if not checked:
+        raise UsageError("there is no message to answer")
+    return checked
+
+
+def running_text(messages: Sequence[Message]) -> str:
+    """Return a conversation with a model of plain text as the one text it is: a user's line starts a new line."""
+    text = ""
+    for message in messages:
+        content = message["content"]
+        glued = not text or message["role"] == "assistant" or not content or content[0].isspace()
+        text += content if glued else "\n" + content
+    return text
+
+
+def make_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    style: Style,
+    asked: str | Sequence[Message],
+    max_new_tokens: int,
+    context: int | None,
+) -> Prompt:
+    """Return the ids of what is asked, cut to leave room in `context` tokens (None: no limit)."""
+    notes: list[str] = []
+    if style == "chat":
+        messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
+        ids = _fitting_chat(tokenizer, messages, _prompt_room(10**9, max_new_tokens, context), notes)
+    elif isinstance(asked, str):
+        ids = _encode(tokenizer, asked)
+    elif style == "completion":
+        # The model never saw a conversation: each prompt is answered alone.
+        users = [message["content"] for message in asked if message["role"] == "user"]
+        ids = _encode(tokenizer, users[-1] if users else "")
+    else:
+        ids = _encode(tokenizer, running_text(asked))
+    room = _prompt_room(len(ids), max_new_tokens, context)
+    if len(ids) > room:
+        notes.append(f"the first {len(ids) - room} tokens of the prompt do not fit in the model's {context} tokens")
+        ids = ids[-room:]
+    most = max_new_tokens if context is None else min(max_new_tokens, context - len(ids))
+    if most < max_new_tokens:
+        notes.append(f"the answer is at most {most} tokens: the model takes {context} with the prompt")
+    return Prompt(ids, most, notes)
+
+
+def _prompt_room(prompt_tokens: int, max_new_tokens: int, context: int | None) -> int:
+    """Return how many prompt tokens may stay: what the answer leaves, and at least half of the context."""
+    if context is None:
+        return prompt_tokens
+    return min(prompt_tokens, max(1, context - max_new_tokens, context // 2), max(1, context - 1))
+
+
+def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    if ids:
+        return ids
+    # Nothing is asked: begin as a text begins.
+    start = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    return [start]
+
+
+def _fitting_chat(
+    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], room: int, notes: list[str]
+) -> list[int]:
+    """Return the ids of the conversation, without its oldest messages when it is too long; instructions stay."""
+    head = [message for message in messages[:1] if message["role"] == "system"]
+    rest = messages[len(head) :]
+    dropped = 0
+    while True:
+        ids = _template(tokenizer, head + rest)
+        if len(ids) <= room or len(rest) <= 1:
+            break
+        # Question and answer leave together: a conversation that begins with an answer is not one.
+        size = 2 if len(rest) > 2 and rest[1]["role"] == "assistant" else 1
+        rest, dropped = rest[size:], dropped + size
+    if dropped:
+        notes.append(f"the oldest {dropped} messages no longer fit in the model's context and were left out")
+    return ids
+
+
+def _template(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
+    encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
+    return list(encoded["input_ids"])

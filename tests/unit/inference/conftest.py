@@ -1,0 +1,145 @@
+"""Run directories as training leaves them, made by hand from tiny models with random weights."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+from ruamel.yaml import YAML
+
+WORDS = "the a movie film was is bad good great awful not very plot ending dreadful fine . , !".split()
+CORPUS = ["The film was good. It was very good!", "The plot is bad, the ending dreadful.", "naïve café 🙂 坏 电影"] * 4
+LABELS = ["negative", "neutral", "positive"]
+
+
+def wordpiece_tokenizer() -> Any:
+    from tokenizers import Tokenizer, models, normalizers, pre_tokenizers, processors
+    from transformers import PreTrainedTokenizerFast
+
+    special = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]"]
+    vocabulary = {token: index for index, token in enumerate([*special, *WORDS])}
+    backend = Tokenizer(models.WordPiece(vocabulary, unk_token="[UNK]"))
+    backend.normalizer = normalizers.BertNormalizer(lowercase=True)
+    backend.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    backend.post_processor = processors.TemplateProcessing(
+        single="[CLS] $A [SEP]", pair="[CLS] $A [SEP] $B:1 [SEP]:1", special_tokens=[("[CLS]", 2), ("[SEP]", 3)]
+    )
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        pad_token="[PAD]",
+        unk_token="[UNK]",
+        cls_token="[CLS]",
+        sep_token="[SEP]",
+        mask_token="[MASK]",
+        model_input_names=["input_ids", "token_type_ids", "attention_mask"],
+    )
+
+
+def byte_tokenizer(pad: bool = False) -> Any:
+    """A byte-level BPE vocabulary as GPT-2 has: characters beyond ASCII are cut into several tokens; no pad token."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    trainer = trainers.BpeTrainer(
+        vocab_size=320,
+        special_tokens=["<|endoftext|>"],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(CORPUS, trainer)
+    extra = {"pad_token": "<|endoftext|>"} if pad else {}
+    return PreTrainedTokenizerFast(
+        tokenizer_object=backend, eos_token="<|endoftext|>", bos_token="<|endoftext|>", **extra
+    )
+
+
+def bert_config(vocabulary: int, **fields: Any) -> Any:
+    from transformers import BertConfig
+
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=32,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=64,
+        max_position_embeddings=48,
+        initializer_range=0.5,
+        **fields,
+    )
+
+
+def gpt2_config(vocabulary: int, **fields: Any) -> Any:
+    from transformers import GPT2Config
+
+    sizes: dict[str, Any] = {"n_embd": 32, "n_layer": 2, "n_head": 2, "n_positions": 64, "initializer_range": 0.3}
+    return GPT2Config(**{"vocab_size": vocabulary, "bos_token_id": 0, "eos_token_id": 0, **sizes, **fields})
+
+
+def write_recipe(run: Path, task: str, data: Mapping[str, Any], **fields: Any) -> None:
+    recipe = {"name": "tiny", "task": task, "model": str(run), "data": data, **fields}
+    with (run / "recipe.yaml").open("w", encoding="utf-8") as file:
+        YAML().dump(recipe, file)
+
+
+def make_run(folder: Path, model: Any, tokenizer: Any, task: str, data: Mapping[str, Any], **fields: Any) -> Path:
+    """Write a finished run: recipe.yaml, model/, model_init/."""
+    folder.mkdir(parents=True)
+    for name in ("model", "model_init"):
+        tokenizer.save_pretrained(folder / name)
+    model.save_pretrained(folder / "model")
+    model.config.save_pretrained(folder / "model_init")
+    write_recipe(folder, task, data, **fields)
+    return folder
+
+
+def classifier_run(
+    folder: Path, labels: list[str] = LABELS, data: Mapping[str, Any] | None = None, **config: Any
+) -> Path:
+    import torch
+    from transformers import BertForSequenceClassification
+
+    torch.manual_seed(0)
+    tokenizer = wordpiece_tokenizer()
+    names = {"id2label": dict(enumerate(labels)), "label2id": {name: index for index, name in enumerate(labels)}}
+    kind = {"problem_type": "single_label_classification", **config}
+    model = BertForSequenceClassification(bert_config(len(tokenizer), **names, **kind))
+    rows = [{"text": f"the movie was {word}", "label": label} for word, label in zip(WORDS, labels, strict=False)]
+    return make_run(folder, model, tokenizer, "text-classification", {"rows": rows, "max_length": 16, **(data or {})})
+
+
+def generator_run(folder: Path, data: Mapping[str, Any] | None = None, template: str | None = None) -> Path:
+    import torch
+    from transformers import GPT2LMHeadModel
+
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer(pad=True)
+    tokenizer.chat_template = template
+    model = GPT2LMHeadModel(gpt2_config(len(tokenizer), pad_token_id=0))
+    data = data or {"rows": [{"text": "The film was good."}]}
+    return make_run(folder, model, tokenizer, "text-generation", data)
+
+
+@pytest.fixture(scope="session")
+def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return classifier_run(tmp_path_factory.mktemp("runs") / "cls-20260101-000000-a1b2")
+
+
+@pytest.fixture(scope="session")
+def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return generator_run(tmp_path_factory.mktemp("runs") / "gen-20260101-000000-c3d4")
+
+
+@pytest.fixture
+def copied(tmp_path: Path):
+    """Return a function that copies a run, to break the copy."""
+
+    def copy(run: Path) -> Path:
+        return Path(shutil.copytree(run, tmp_path / "copied" / run.name))
+
+    return copy
