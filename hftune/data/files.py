@@ -1,0 +1,278 @@
+"""Local files to tables: CSV, TSV, JSON Lines, JSON, Parquet and text, with the line of whatever is wrong.
+
+Read here rather than by the builders of `datasets`: those report no line, read the text "NA" as nothing, guess a
+column's type from its first rows, and leave a copy of the file in a cache. What comes back is a `Dataset` in memory.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from hftune.errors import DataError, closest, place
+
+if TYPE_CHECKING:
+    import pyarrow as pa
+    from datasets import Dataset
+
+CHUNK = 10_000  # rows turned into a column at a time
+FIELD_LIMIT = 64 << 20  # bytes of one CSV field; the module's default of 128 KiB is less than a long document
+_INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+
+
+def load_file(path: str | Path) -> Dataset:
+    """Return a file's rows in order; raises DataError with file and line for what cannot be read.
+
+    The ending tells the format: .csv, .tsv, .jsonl/.ndjson, .json (a list of objects), .parquet, and .txt (a column
+    `text`, one example a line, blank lines left out). Text is UTF-8, with or without a byte-order mark.
+    """
+    from datasets import Dataset
+
+    file = Path(path).expanduser()
+    reader = READERS.get(file.suffix.lower())
+    if reader is None:
+        raise DataError(
+            f"{path}: unknown file type {file.suffix or '(no ending)'!r}", hint=f"Known: {', '.join(READERS)}."
+        )
+    _require_file(file)
+    try:
+        table = reader(file)
+    except UnicodeDecodeError:
+        raise _wrong_encoding(file) from None
+    except OSError as error:
+        raise DataError(f"{path}: cannot be read: {error.strerror or error}") from error
+    if table.num_rows == 0:
+        raise DataError(f"{path}: no rows in it", hint="The file is empty or has only a header.")
+    return Dataset(table)
+
+
+def _read_csv(file: Path) -> pa.Table:
+    with _open(file) as stream:
+        head = stream.readline()
+        if not head.strip():
+            raise DataError(f"{file}: no header line", hint="The first line names the columns: text,label")
+        delimiter = "\t" if file.suffix.lower() == ".tsv" else _delimiter(head)
+        csv.field_size_limit(FIELD_LIMIT)
+        reader = csv.reader(chain([head], stream), delimiter=delimiter)
+        header = _header(next(reader), file)
+        columns: list[list[str | None]] = [[] for _ in header]
+        for line, fields in _csv_rows(reader, file):
+            if len(fields) != len(header):
+                raise _wrong_width(file, line, fields, header, delimiter)
+            for column, value in zip(columns, fields, strict=True):
+                column.append(value if value != "" else None)  # an empty cell is no value
+    return _table({name: _typed(column) for name, column in zip(header, columns, strict=True)})
+
+
+def _csv_rows(reader: Any, file: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line the row starts on, fields), blank lines left out."""
+    line = reader.line_num + 1
+    try:
+        for fields in reader:
+            if fields:
+                yield line, fields
+            line = reader.line_num + 1
+    except csv.Error as error:
+        hint = 'Is a quote opened on this line and never closed? A quote inside a quoted field is doubled: "".'
+        raise DataError(f"{place(file, line)}: not CSV: {error}", hint=hint) from None
+
+
+def _delimiter(head: str) -> str:
+    """Comma, unless the header has none and a semicolon or tab parts it (as spreadsheets in much of Europe write)."""
+    return next((mark for mark in (",", "\t", ";") if mark in head), ",")
+
+
+def _header(names: list[str], file: Path) -> list[str]:
+    header = [name.strip() for name in names]
+    for number, name in enumerate(header):
+        if not name and number == 0:
+            header[0] = "index"  # what pandas writes for its unnamed index
+        elif not name:
+            raise DataError(f"{place(file, 1)}: column {number + 1} has no name")
+        elif name in header[:number]:
+            raise DataError(f"{place(file, 1)}: two columns are called {name!r}")
+    return header
+
+
+def _wrong_width(file: Path, line: int, fields: list[str], header: list[str], delimiter: str) -> DataError:
+    found = f"{len(fields)} field{'s' if len(fields) != 1 else ''}"
+    if len(fields) > len(header):
+        hint = f'A text that holds {delimiter!r} must stand in quotes: "like this{delimiter} for example".'
+    else:
+        hint = "Is a quote opened on this line and not closed, or a column missing?"
+    return DataError(
+        f"{place(file, line)}: {found}, but the header names {len(header)} ({', '.join(header)})", hint=hint
+    )
+
+
+def _typed(column: list[str | None]) -> list[Any]:
+    """Return integers or floats when every value is one ("007" is not a number), else the strings."""
+    values = [value for value in column if value is not None]
+    if values and all(_INTEGER.fullmatch(value) for value in values):
+        return [None if value is None else int(value) for value in column]
+    if values and all(_NUMBER.fullmatch(value) for value in values) and not any(map(_padded, values)):
+        return [None if value is None else float(value) for value in column]
+    return column
+
+
+def _padded(value: str) -> bool:
+    return len(value) > 1 and value[0] == "0" and value[1].isdigit()
+
+
+def _read_jsonl(file: Path) -> pa.Table:
+    rows: list[Mapping[str, Any]] = []
+    lines: list[int] = []
+    with _open(file) as stream:
+        for number, line in enumerate(stream, start=1):
+            if line.strip():
+                rows.append(_json_row(line, file, number))
+                lines.append(number)
+    return _rows_table(rows, lambda row: place(file, lines[row]))
+
+
+def _json_row(line: str, file: Path, number: int) -> Mapping[str, Any]:
+    try:
+        row = json.loads(line)
+    except json.JSONDecodeError as error:
+        hint = "In JSON Lines each line is one object."
+        if number == 1 and line.lstrip().startswith("["):
+            hint = "This looks like one JSON list: call the file .json."
+        raise DataError(f"{place(file, number, error.colno)}: not JSON: {error.msg}", hint=hint) from None
+    except RecursionError:
+        raise DataError(f"{place(file, number)}: nested too deeply") from None
+    if not isinstance(row, Mapping):
+        raise DataError(
+            f"{place(file, number)}: {type(row).__name__} found where an object is expected",
+            hint='Each line looks like {"text": "…", "label": "…"}.',
+        )
+    return row
+
+
+def _read_json(file: Path) -> pa.Table:
+    with _open(file) as stream:
+        content = stream.read()
+    try:
+        rows = json.loads(content)
+    except json.JSONDecodeError as error:
+        if error.msg == "Extra data" and content.lstrip().startswith("{"):
+            return _read_jsonl(file)  # JSON Lines under the other name
+        raise DataError(f"{place(file, error.lineno, error.colno)}: not JSON: {error.msg}") from None
+    except RecursionError:
+        raise DataError(f"{file}: nested too deeply") from None
+    if isinstance(rows, Mapping) and len(rows) == 1 and isinstance(inner := next(iter(rows.values())), list):
+        rows = inner  # {"data": [...]}
+    if not isinstance(rows, list) or not all(isinstance(row, Mapping) for row in rows):
+        raise DataError(f"{file}: not a list of objects", hint='Write [{"text": "…", "label": "…"}, …].')
+    return _rows_table(rows, lambda row: f"{file}: object {row + 1}")
+
+
+def _read_text(file: Path) -> pa.Table:
+    with _open(file) as stream:
+        lines = (line.rstrip("\r\n") for line in stream)
+        return _table({"text": [line for line in lines if line.strip()]})
+
+
+def _read_parquet(file: Path) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    try:
+        table = pq.read_table(file)
+    except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
+        raise DataError(f"{file}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
+    index = [name for name in table.column_names if name.startswith("__index_level_")]
+    return table.drop_columns(index)
+
+
+def rows_dataset(rows: Sequence[Mapping[str, Any]], where: str) -> Dataset:
+    """Return rows that stand in the recipe itself as a data set; `where` names them in messages."""
+    from datasets import Dataset
+
+    if not rows:
+        raise DataError(f"{where}: no rows")
+    return Dataset(_rows_table(rows, lambda row: f"{where}[{row}]"))
+
+
+def _rows_table(rows: Sequence[Mapping[str, Any]], where: Callable[[int], str]) -> pa.Table:
+    """Return a table with every key as a column; a row without it has null there."""
+    names = list(dict.fromkeys(name for row in rows for name in row))
+    return _table({name: [row.get(name) for row in rows] for name in names}, where)
+
+
+def _table(columns: Mapping[str, list[Any]], where: Callable[[int], str] | None = None) -> pa.Table:
+    import pyarrow as pa
+
+    arrays = {}
+    for name, values in columns.items():
+        try:
+            array = pa.array(values)
+        except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+            raise _mixed_types(name, values, where, error) from None
+        arrays[name] = array.cast(pa.string()) if pa.types.is_null(array.type) else array
+    return pa.table(arrays)
+
+
+def _mixed_types(name: str, values: list[Any], where: Callable[[int], str] | None, error: Exception) -> DataError:
+    """Name the first row whose value has another type than the first value."""
+    present = [(row, value) for row, value in enumerate(values) if value is not None]
+    first = present[0][1]
+    odd = next((row for row, value in present if type(value) is not type(first)), None)
+    if odd is None or where is None:
+        return DataError(f"column {name!r}: {str(error).splitlines()[0]}")
+    found, expected = type(values[odd]).__name__, type(first).__name__
+    return DataError(
+        f"{where(odd)}: {name} is {found} ({values[odd]!r:.60}) where earlier rows have {expected}",
+        hint="A column holds one type of value: write all of them as numbers, or all in quotes.",
+    )
+
+
+def _open(file: Path) -> TextIO:
+    return file.open(encoding="utf-8-sig", newline="")
+
+
+def _require_file(file: Path) -> None:
+    if file.is_file():
+        return
+    if file.is_dir():
+        raise DataError(f"{file} is a folder", hint="Name the files: `files: {train: …, test: …}`.")
+    folder = file.parent
+    if not folder.is_dir():
+        raise DataError(f"no file {file}", hint=f"There is no folder {folder} either; looked from {Path.cwd()}.")
+    near = [path.name for path in sorted(folder.iterdir()) if path.suffix.lower() in READERS]
+    hint = closest(file.name, near[:50]) if near else f"No data files are in {folder.absolute()}."
+    raise DataError(f"no file {file}", hint=hint)
+
+
+def _wrong_encoding(file: Path) -> DataError:
+    """Find the line of the first byte that is not UTF-8, and say what the file probably is."""
+    content = file.read_bytes()
+    if content[:2] in (b"\xff\xfe", b"\xfe\xff"):
+        line, guess = 1, "UTF-16"
+    else:
+        try:
+            content.decode("utf-8")
+            bad = 0
+        except UnicodeDecodeError as error:
+            bad = error.start
+        line, guess = content[:bad].count(b"\n") + 1, "WINDOWS-1252"
+    return DataError(
+        f"{place(file, line)}: not UTF-8 (it looks like {guess})",
+        hint=f"Convert it: iconv -f {guess} -t UTF-8 {file.name} > utf8-{file.name}",
+    )
+
+
+READERS: dict[str, Callable[[Path], Any]] = {
+    ".csv": _read_csv,
+    ".tsv": _read_csv,
+    ".jsonl": _read_jsonl,
+    ".ndjson": _read_jsonl,
+    ".json": _read_json,
+    ".parquet": _read_parquet,
+    ".txt": _read_text,
+}
