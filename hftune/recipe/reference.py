@@ -1,0 +1,73 @@
+"""The recipe reference: every key with its default and its reason, as Markdown tables made from the schema itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from pydantic.fields import FieldInfo
+from pydantic_core import PydanticUndefined
+
+from hftune.recipe.schema import DataSection, ModelSection, Recipe, Section, TrainingSection, WindowSection
+from hftune.recipe.validate import METHODS, TASKS
+from hftune.registry import Registry
+
+BEGIN, END = "<!-- recipe-reference -->", "<!-- /recipe-reference -->"
+
+
+def reference() -> str:
+    """Return the Markdown of all keys by section, the options of each registered task and method included."""
+    blocks = [
+        _table("Top", "", Recipe),
+        _table("`model`", "model.", ModelSection),
+        _table("`data`", "data.", DataSection),
+        _table("`data.window`", "data.window.", WindowSection),
+    ]
+    blocks += _plugins("task", TASKS)
+    blocks += _plugins("method", METHODS)
+    blocks.append(_table("`training`", "training.", TrainingSection))
+    return "\n\n".join(blocks) + "\n"
+
+
+def _plugins(key: str, registry: Registry[Any]) -> Iterator[str]:
+    for name in registry.names():
+        plugin = registry.load(name)
+        table = _table(f"`{key}: {name}`", f"{key}.", plugin.Config)
+        if key == "method":
+            rate = f"Its default `training.learning_rate` is {plugin.DEFAULT_LEARNING_RATE:g}."
+            table = table.replace("\n\n", f"\n\n{rate}\n\n", 1) if "|" in table else f"{table} {rate}"
+        yield table
+
+
+def _table(title: str, prefix: str, section: type[Section]) -> str:
+    rows = [
+        f"| `{prefix}{name}` | {_default(field)} | {_cell(field.description or '')} |"
+        for name, field in section.model_fields.items()
+    ]
+    if not rows:
+        return f"**{title}**\n\nNo options."
+    return "\n".join([f"**{title}**", "", "| key | default | reason |", "|---|---|---|", *rows])
+
+
+def _default(field: FieldInfo) -> str:
+    """Return a field's default as a recipe would write it."""
+    value = field.get_default(call_default_factory=True, validated_data={})
+    if value is PydanticUndefined:
+        return "required"
+    if value is None:
+        return "none"
+    if isinstance(value, bool):
+        return f"`{str(value).lower()}`"
+    if isinstance(value, Section):
+        return f"`{value.name}`" if hasattr(value, "name") else "as below"
+    if isinstance(value, float):
+        return f"`{value:g}`"
+    if isinstance(value, list | tuple):
+        return f"`[{', '.join(map(str, value))}]`"
+    if isinstance(value, str) and not value:
+        return "empty"
+    return "`{}`" if value == {} else f"`{value}`"
+
+
+def _cell(text: str) -> str:
+    return text.replace("|", "\\|").replace("\n", " ")
