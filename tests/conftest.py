@@ -25,7 +25,7 @@ OFFLINE = {
     "HF_HUB_OFFLINE": "1",
     "HF_DATASETS_OFFLINE": "1",
     "HF_HUB_DISABLE_TELEMETRY": "1",
-    "HFTUNE_CACHE": REAL_CACHE or str(SESSION_HOME / "cache" / "hftune"),
+    "HFTUNE_CACHE_DIR": REAL_CACHE or str(SESSION_HOME / "cache" / "hftune"),
     "OMP_NUM_THREADS": "1",
     "TOKENIZERS_PARALLELISM": "false",
     "COLUMNS": "80",
