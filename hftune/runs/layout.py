@@ -11,6 +11,7 @@ LOG = "log.txt"  # stdout and stderr of the job
 ENVIRONMENT = "environment.json"  # versions, device, threads, data and model fingerprints
 CHECKPOINTS = "checkpoints"
 MODEL = "model"  # the best model, loadable without hftune
+MODEL_INIT = "model_init"  # config and tokenizer, from which a checkpoint is loaded while the run trains
 METRICS = "metrics.json"  # final figures by split, no times in it
 CONTROL = "control"  # requests to the job: stop, pause, checkpoint
 LOCK = "run.lock"  # flock of the process that owns the run

@@ -1,0 +1,151 @@
+"""The story: a recipe goes in, a run directory with a trained and evaluated model comes out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from errno import EDQUOT, ENOSPC
+from typing import TYPE_CHECKING
+
+import torch
+
+from hftune import methods, tasks
+from hftune.data.load import load_splits
+from hftune.errors import RunError
+from hftune.modeling.loading import load_config
+from hftune.modeling.resolve import resolve_model
+from hftune.modeling.tokenizer import load_tokenizer
+from hftune.recipe.schema import Recipe
+from hftune.runs import layout
+from hftune.runs.writer import RunWriter
+from hftune.training.device import open_accelerator
+from hftune.training.environment import describe_environment
+from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
+from hftune.training.fit import Asked, check_requests, fit, interrupted
+from hftune.training.precision import choose_precision
+from hftune.training.progress import Progress, make_plan
+from hftune.training.randomness import seed_initial_weights, set_deterministic
+from hftune.training.resume import compare_environment, take_up
+from hftune.training.step import Setup, make_learner
+from hftune.training.trackers import require_trackers
+
+if TYPE_CHECKING:
+    from transformers import PreTrainedModel
+
+
+def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Figures:
+    """Carry out `recipe` in the run directory of `run`; return the figures by split.
+
+    Goes on from the newest whole checkpoint when there is one. Raises HftuneError (its hint says what to do), among
+    them InterruptedRun when the run was asked to stop or pause, and RunError when something that the bits depend on
+    changed since the attempt before, unless `allow_inexact`.
+    """
+    with _requests_and_full_disks(run):
+        require_trackers(recipe.training)
+        task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
+        accelerator = open_accelerator(recipe.training, run.path)
+        precision = choose_precision(recipe.training.precision, accelerator.device)
+        set_deterministic(recipe.training.deterministic)
+
+        _now(run, "finding the model")
+        base = resolve_model(recipe.model, _noting(run)) if recipe.model.id is not None else None
+        folder = base.folder if base else None
+        tokenizer = load_tokenizer(recipe.model, folder, _noting(run))
+        _now(run, "reading data")
+        splits = load_splits(recipe.data, _noting(run))
+        environment = describe_environment(recipe, splits, base, tokenizer, accelerator, precision)
+        inexact = compare_environment(run, environment, accelerator, allow_inexact)
+
+        _now(run, "tokenizing")
+        prepared = task.prepare(recipe, splits, tokenizer, load_config(recipe.model, folder, tokenizer))
+        _now(run, "loading the model")
+        seed_initial_weights(recipe.training.seed)
+        model = task.load_model(recipe, folder, prepared)
+        section = recipe.model.model_copy(update={"revision": base.revision}) if base else recipe.model
+        model = method.adapt(model, recipe.method.config or method.Config(), section, recipe.task.name)
+        model.to(accelerator.device)
+
+        plan = make_plan(recipe, task, method, len(prepared.splits["train"]), accelerator.num_processes)
+        setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
+        learner = make_learner(setup, model)
+        progress = take_up(setup, learner, inexact)
+        _announce(setup, model, progress)
+        progress = fit(setup, learner, progress, {"run": run.path.name, "data": environment["data"]})
+        return _finish(setup, model, progress)
+
+
+def _finish(setup: Setup, model: PreTrainedModel, progress: Progress) -> Figures:
+    """Keep the best model, score it, and write the result; rank 0 alone."""
+    if not setup.accelerator.is_main_process:
+        return {}
+    run = setup.run
+    run.set_state(status="training", phase="saving")
+    step = take_best(setup, model, progress)
+    save_model(setup, model)
+    run.set_state(status="evaluating", phase="evaluating")
+    figures = final_figures(setup, model, progress, step)
+    warnings = doubts(setup)
+    run.write_json(layout.METRICS, {**figures, "warnings": warnings} if warnings else figures)
+    run.emit("result", metrics=figures, best_step=step, global_step=progress.step)
+    return figures
+
+
+def _announce(setup: Setup, model: PreTrainedModel, progress: Progress) -> None:
+    """Say what will be trained and what there is to know about the data; write what a checkpoint is loaded with."""
+    run, plan, training = setup.run, setup.plan, setup.recipe.training
+    if setup.accelerator.is_main_process:
+        save_model_init(setup, model)
+    if progress.step == 0:
+        for notice in setup.prepared.notices:
+            run.alert(notice.level, notice.code, notice.message, notice.hint)
+        if not setup.precision.native:
+            message = f"{setup.precision.name} is emulated on this processor, about 20 times slower than fp32"
+            run.alert("warning", "slow-precision", message, "Set training.precision: auto.")
+    sizes = [(parameter.numel(), parameter.requires_grad) for parameter in model.parameters()]
+    run.emit(
+        "plan",
+        total_steps=plan.total_steps,
+        steps_per_epoch=plan.steps_per_epoch,
+        num_train_epochs=plan.epoch(plan.total_steps),
+        train_examples=plan.examples,
+        examples={name: len(split) for name, split in setup.prepared.splits.items()},
+        per_device_train_batch_size=progress.per_device_batch_size,
+        gradient_accumulation_steps=plan.batch_size // (progress.per_device_batch_size * plan.world_size),
+        processes=plan.world_size,
+        parameters=sum(size for size, _ in sizes),
+        trainable_parameters=sum(size for size, learns in sizes if learns),
+        device=str(setup.accelerator.device),
+        precision=setup.precision.name,
+        threads=torch.get_num_threads(),
+        learning_rate=plan.peak_learning_rate,
+        metric=plan.metric,
+    )
+    if training.gradient_checkpointing:
+        model.gradient_checkpointing_enable({"use_reentrant": False})
+
+
+def _now(run: RunWriter, detail: str) -> None:
+    """Say what is being prepared; a request to stop is obeyed before it begins."""
+    check_requests(run)
+    run.set_state(status="preparing", phase="preparing")
+    run.emit("phase", phase="preparing", detail=detail)
+
+
+def _noting(run: RunWriter) -> Callable[[str], None]:
+    """Return what takes the one-line notes of resolving and loading: where a model came from, how splits were cut."""
+    return lambda text: run.alert("info", "note", text)
+
+
+@contextmanager
+def _requests_and_full_disks(run: RunWriter) -> Iterator[None]:
+    """Turn a request met before or after training, and a full disk met anywhere, into errors that say what to do."""
+    try:
+        yield
+    except Asked as asked:
+        run.clear_request(asked.request)
+        raise interrupted(asked.request, run.state.step) from None
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        hint = "Make room, then `hftune resume` goes on from the newest checkpoint."
+        raise RunError(f"the disk is full ({error.filename or run.path})", hint) from error

@@ -1,0 +1,1 @@
+"""Training: the loop, its checkpoints, exact resume, more than one process."""

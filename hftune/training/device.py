@@ -1,0 +1,81 @@
+"""Where a run computes: the accelerator or the CPU, with how many threads, and how much memory it takes."""
+
+from __future__ import annotations
+
+import math
+import os
+from datetime import timedelta
+from pathlib import Path
+
+import psutil
+import torch
+from accelerate import Accelerator
+from accelerate.utils import InitProcessGroupKwargs
+
+from hftune.errors import UsageError
+from hftune.recipe.schema import TrainingSection
+
+# Rank 0 evaluates while the others wait, which may take hours; a dead rank is noticed by its launcher, not by this.
+_PATIENCE = timedelta(days=7)
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def open_accelerator(training: TrainingSection, folder: Path | None = None) -> Accelerator:
+    """Return the Accelerator of this process, with threads set; raises UsageError when the device is not there.
+
+    Trackers write into `folder`. Mixed precision is not its business here (precision.py), nor is the model (step.py).
+    """
+    available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
+    if training.device != "auto" and not available[training.device]:
+        found = ", ".join(name for name, there in available.items() if there)
+        raise UsageError(f"training.device: this machine has no {training.device}", hint=f"It has: {found}.")
+    torch.set_num_threads(training.threads or available_threads())
+    only_cpu = training.device == "cpu" or not (available["cuda"] or available["mps"])
+    return Accelerator(
+        cpu=only_cpu,
+        log_with=list(training.report_to) if folder is not None and training.report_to else None,
+        project_dir=folder,
+        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
+    )
+
+
+def available_threads() -> int:
+    """Return the threads one process should compute with: OMP_NUM_THREADS, or its share of the cores it may use."""
+    wanted = os.environ.get("OMP_NUM_THREADS", "")
+    if wanted.isdigit() and int(wanted) > 0:
+        return int(wanted)
+    return max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
+
+
+def available_cores() -> int:
+    """Return the cores this process may use: its affinity, or its container's limit when that is smaller."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = _CGROUP_LIMIT.read_text().split()
+        return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
+
+
+def memory_in_use(device: torch.device) -> int:
+    """Return bytes: the peak of tensors on an accelerator, else this process's resident memory."""
+    if device.type == "cuda":
+        return int(torch.cuda.max_memory_allocated(device))
+    return int(psutil.Process().memory_info().rss)
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Whether a tensor did not fit; the CPU allocator says so only in its message."""
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and ("not enough memory" in text or "can't allocate memory" in text)
+
+
+def release_memory(device: torch.device) -> None:
+    """Give cached blocks back, so that a smaller batch finds one piece of memory."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()
