@@ -10,7 +10,7 @@ from importlib import import_module
 from typing import NoReturn
 
 from hftune import __version__
-from hftune.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, HftuneError, RecipeError, UsageError, closest
+from hftune.errors import EXIT_FAILED, EXIT_INTERRUPTED, EXIT_USAGE, HftuneError, UsageError, closest
 from hftune.output import Output
 from hftune.verbs import COMMON, VERBS, Argument, Verb, find
 
@@ -42,7 +42,7 @@ def run(argv: Sequence[str]) -> int:
     except HftuneError as error:
         if debug:
             raise
-        return _report(error, output)
+        return output.report(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
     except BrokenPipeError:
@@ -52,7 +52,7 @@ def run(argv: Sequence[str]) -> int:
     except Exception as error:
         if debug:
             raise
-        return _report(HftuneError(f"{type(error).__name__}: {error}", hint=ISSUES), output)
+        return output.report(HftuneError(f"{type(error).__name__}: {error}", hint=ISSUES))
 
 
 def build_parser() -> argparse.ArgumentParser:
@@ -107,16 +107,6 @@ def _add_argument(parser: argparse.ArgumentParser, argument: Argument) -> None:
     if argument.choices:
         options["choices"] = argument.choices
     parser.add_argument(*argument.flags, **options)  # type: ignore[arg-type]
-
-
-def _report(error: HftuneError, output: Output) -> int:
-    """Print an error as one short block (and as an object with --json); return its exit code."""
-    if output.json:
-        problems = [vars(problem) for problem in error.problems] if isinstance(error, RecipeError) else []
-        report = {"message": error.message, "hint": error.hint, "problems": problems, "code": error.exit_code}
-        output.emit({"error": report})
-    print(f"hftune: {error}", file=output.stderr, flush=True)
-    return error.exit_code
 
 
 if __name__ == "__main__":

@@ -4,7 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
+from collections.abc import Mapping
 from typing import Any, TextIO
+
+from hftune.errors import HftuneError, RecipeError
+from hftune.sanitize import sanitize
 
 
 class Output:
@@ -27,3 +31,15 @@ class Output:
         """With `json`, print one record as a line; otherwise nothing."""
         if self.json:
             print(json.dumps(record, ensure_ascii=False), file=self.stdout, flush=True)
+
+    def report(self, error: HftuneError, extra: Mapping[str, Any] | None = None) -> int:
+        """Print an error as one short block; with `json` also as an object with `extra`. Return its exit code."""
+        self.emit({**(extra or {}), "error": describe(error)})
+        print(f"hftune: {sanitize(error, lines=True)}", file=self.stderr, flush=True)
+        return error.exit_code
+
+
+def describe(error: HftuneError) -> dict[str, Any]:
+    """Return an error as programs get it: message, hint, problems of a recipe, exit code."""
+    problems = [vars(problem) for problem in error.problems] if isinstance(error, RecipeError) else []
+    return {"message": error.message, "hint": error.hint, "problems": problems, "code": error.exit_code}

@@ -56,6 +56,8 @@ RECIPE = Argument(("recipe",), "recipe file; a shipped recipe's name works too",
 SET = Argument(("-s", "--set"), "override a key of the recipe", repeat=True, metavar="section.key=value")
 SEED = Argument(("--seed",), "seed of the sampling", type=int, metavar="N")
 
+TIMEOUT = Argument(("--timeout",), "wait so many seconds at most (default: until it is done)", type=float, metavar="S")
+
 # On every command.
 COMMON = (
     Argument(
@@ -146,8 +148,8 @@ VERBS: tuple[Verb, ...] = (
         ),
         streams=True,
     ),
-    Verb("stop", "end a run after saving its state", (RUN,)),
-    Verb("pause", "save a run's state and let its process go", (RUN,)),
+    Verb("stop", "end a run after saving its state", (RUN, TIMEOUT)),
+    Verb("pause", "save a run's state and let its process go", (RUN, TIMEOUT)),
     Verb("runs", "list the runs"),
     Verb(
         "watch",

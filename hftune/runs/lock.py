@@ -11,6 +11,7 @@ from contextlib import contextmanager, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 
+from hftune.cache import cache_folder
 from hftune.errors import InterruptedRun, RunLockedError
 from hftune.runs import layout, process
 
@@ -88,21 +89,7 @@ def queue_dir() -> Path:
     """Return the folder of the device locks: $HFTUNE_QUEUE_DIR, or one in the user's cache folder."""
     if given := os.environ.get(QUEUE_DIR_VARIABLE):
         return Path(given)
-    import platformdirs
-
-    return platformdirs.user_cache_path("hftune") / "queue"
-
-
-def is_locked(path: Path) -> bool:
-    """Tell whether some process holds a run now (a moment later it may not)."""
-    try:
-        descriptor = os.open(path / layout.LOCK, os.O_RDONLY)
-    except OSError:
-        return False
-    try:
-        return not _try(descriptor, fcntl.LOCK_SH)
-    finally:
-        os.close(descriptor)
+    return cache_folder() / "queue"
 
 
 def _open(path: Path) -> int:
@@ -116,9 +103,9 @@ def _close(descriptor: int) -> None:
     os.close(descriptor)
 
 
-def _try(descriptor: int, kind: int = fcntl.LOCK_EX) -> bool:
+def _try(descriptor: int) -> bool:
     try:
-        fcntl.flock(descriptor, kind | fcntl.LOCK_NB)
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         return False
     return True

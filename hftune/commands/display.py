@@ -1,0 +1,312 @@
+"""A run as a person follows it: a live block on a terminal, plain lines anywhere else.
+
+It is fed with events, by the run itself and by `watch`.
+Text from data, models and recipes is sanitized and never read as markup.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Self, TextIO
+
+from hftune.figures import count, duration, figure, metrics, size
+from hftune.runs.events import Event
+from hftune.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from rich.console import Console, RenderableType
+    from rich.live import Live
+    from rich.text import Text
+
+REFRESH_PER_SECOND = 4
+# A step can take a millisecond: a plain line for each would be a flood, also when a finished run is replayed.
+PLAIN_TRAIN_SECONDS = 1.0
+MARKS = {"error": "✗", "warning": "!", "info": "·"}
+STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
+
+
+class Following:
+    """What the events so far say about a run."""
+
+    def __init__(self) -> None:
+        self.status = "preparing"
+        self.reason = ""
+        self.phase = ""
+        self.progress: Mapping[str, Any] = {}
+        self.plan: Mapping[str, Any] = {}
+        self.train: Mapping[str, Any] = {}
+        self.evaluation: Mapping[str, Any] = {}
+        self.best: Mapping[str, Any] = {}
+        self.result: Mapping[str, Any] = {}
+        self.attempt = 1
+
+    def take(self, event: Event) -> None:
+        """Take in the next event; unknown kinds change nothing."""
+        self.attempt = event.attempt
+        data = event.data
+        match event.kind:
+            case "status":
+                self.status, self.reason = str(data.get("status")), str(data.get("reason") or "")
+            case "phase":
+                self.phase, self.progress = str(data.get("phase") or ""), {}
+            case "progress":
+                self.progress = data
+            case "plan":
+                self.plan = data
+            case "train":
+                self.train, self.progress = data, {}
+            case "eval":
+                self.evaluation, self.progress = data, {}
+            case "best":
+                self.best = data
+            case "result":
+                self.result = data
+
+    @property
+    def step(self) -> int:
+        return _int(self.train.get("step"))
+
+    @property
+    def total(self) -> int:
+        return _int(self.plan.get("total_steps"))
+
+
+class Display:
+    """Shows events on `stream`; `live` None: live when it is a terminal that can do it."""
+
+    def __init__(self, stream: TextIO, name: str, live: bool | None = None) -> None:
+        self.following = Following()
+        self.stopping = ""  # said by a signal handler, which must not print
+        self._stream = stream
+        self._name = sanitize(name)
+        self._is_live = can_live(stream) if live is None else live
+        self._console: Console | None = None
+        self._live: Live | None = None
+        self._last_line = ""
+        self._last_train = -PLAIN_TRAIN_SECONDS
+
+    def __enter__(self) -> Self:
+        if self._is_live:
+            from rich.console import Console
+            from rich.live import Live
+
+            self._console = Console(file=self._stream, highlight=False, markup=False, emoji=False, force_terminal=True)
+            self._live = Live(
+                get_renderable=self.render, console=self._console, refresh_per_second=REFRESH_PER_SECOND,
+                transient=True, redirect_stdout=False, redirect_stderr=False,
+            )  # fmt: skip
+            self._live.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if self._live is not None:
+            self._live.stop()
+            self._live = None
+
+    def feed(self, event: Event) -> None:
+        """Take in one event and print the line that stays of it, if any."""
+        self.following.take(event)
+        try:
+            line, style = line_of(event, self.following)
+        except (TypeError, ValueError, AttributeError):
+            return  # a field of a newer version, or of a hand that edited the file
+        if event.kind == "train" and (self._live or not self._due(event)):
+            return
+        if line and line != self._last_line:
+            self._last_line = line
+            self.say(line, style)
+
+    def say(self, line: str, style: str = "") -> None:
+        """Print one line above what is live."""
+        if self._console is not None and self._live is not None:
+            from rich.text import Text
+
+            self._console.print(Text(line, style=style), soft_wrap=True)
+        else:
+            print(line, file=self._stream, flush=True)
+
+    def render(self) -> RenderableType:
+        """Return the live block, at most four lines that fit in 80 columns."""
+        from rich.console import Group
+        from rich.progress_bar import ProgressBar
+        from rich.table import Table
+        from rich.text import Text
+
+        now = self.following
+        done, total = (now.step, now.total) if now.total and not now.progress else _progress(now.progress)
+        bar = Table.grid(padding=(0, 1), expand=True)
+        bar.add_column(ratio=1)
+        bar.add_column(no_wrap=True)
+        bar.add_row(
+            ProgressBar(total=total or None, completed=done, pulse=not total),
+            Text(self._amount(done, total)),
+        )
+        lines: list[RenderableType] = [_cropped(self._headline()), bar]
+        lines += [_cropped(line) for line in (self._figures(), self._evaluated()) if line]
+        return Group(*lines)
+
+    def _headline(self) -> str:
+        now = self.following
+        timing = now.train.get("timing") or {}
+        parts = [now.status if not now.phase or now.phase == now.status else f"{now.status}: {sanitize(now.phase)}"]
+        if now.status == "queued" and now.reason:
+            parts.append(sanitize(now.reason))
+        if now.status == "training" and timing.get("eta_seconds") is not None:
+            error = timing.get("eta_error_seconds")
+            parts.insert(0, f"ETA {duration(timing['eta_seconds'])}" + (f" ±{duration(error)}" if error else ""))
+        if self.stopping:
+            parts.insert(0, self.stopping)
+        return "  ".join([*parts, self._name])
+
+    def _amount(self, done: int, total: int) -> str:
+        now = self.following
+        if now.progress:
+            unit = sanitize(now.progress.get("unit") or "")
+            shown = (size(done), size(total)) if unit == "bytes" else (f"{done:,}", f"{total:,} {unit}")
+            return f"{shown[0]}/{shown[1]}" if total else shown[0]
+        if not total:
+            return ""
+        epoch = now.train.get("epoch")
+        epochs = f"  epoch {figure(round(float(epoch), 2))}/{figure(now.plan.get('num_train_epochs'))}" if epoch else ""
+        return f"{100 * done // total}%  step {done:,}/{total:,}{epochs}"
+
+    def _figures(self) -> str:
+        values, timing = self.following.train.get("metrics") or {}, self.following.train.get("timing") or {}
+        return "  ".join([*_train_figures(values), *_speed(timing)])
+
+    def _evaluated(self) -> str:
+        now = self.following
+        if not now.evaluation:
+            return ""
+        text = f"{sanitize(now.evaluation.get('split', ''))}  {metrics(now.evaluation.get('metrics') or {})}"
+        if now.best:
+            text += f"  (best {figure(now.best.get('value'))} at {now.best.get('step')})"
+        return sanitize(text)
+
+    def _due(self, event: Event) -> bool:
+        """Tell whether a plain train line is due: a second after the last, and at the very end."""
+        last = self.following.total > 0 and self.following.step >= self.following.total
+        if event.time - self._last_train < PLAIN_TRAIN_SECONDS and not last:
+            return False
+        self._last_train = event.time
+        return True
+
+
+def can_live(stream: TextIO) -> bool:
+    """Tell whether a stream is a terminal whose lines can be painted over."""
+    return stream.isatty() and os.environ.get("TERM", "") not in ("", "dumb")
+
+
+def line_of(event: Event, now: Following) -> tuple[str, str]:
+    """Return the line that stays of an event and its style; an empty line for none."""
+    maker = _LINES.get(event.kind)
+    line, style = maker(event.data, now) if maker else ("", "")
+    return sanitize(line), style
+
+
+def _status(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    # A status without a reason goes with a phase, or with the last words about the run.
+    return (f"{data['status']}: {data['reason']}" if data.get("reason") else ""), "dim"
+
+
+def _phase(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    if data.get("phase") in ("", None, "training", "evaluating", "queued"):
+        return "", ""  # other lines say it
+    detail = f": {data['detail']}" if data.get("detail") else ""
+    return f"{data['phase']}{detail}", "dim"
+
+
+def _plan(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    trained, parameters = data.get("trainable_parameters"), data.get("parameters")
+    share = f" ({count(trained)} trained)" if trained != parameters else ""
+    processes = f" x {data['processes']}" if _int(data.get("processes")) > 1 else ""
+    return (
+        f"plan: {_int(data.get('total_steps')):,} steps, {figure(data.get('num_train_epochs'))} epochs of "
+        f"{_int(data.get('train_examples')):,} examples, {count(parameters)} parameters{share}, "
+        f"{data.get('device')}{processes} {data.get('precision')}, {data.get('threads')} threads"
+    ), ""
+
+
+def _train(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    timing = data.get("timing") or {}
+    parts = [f"step {now.step:,}/{now.total:,}", *_train_figures(data.get("metrics") or {}), *_speed(timing)]
+    if timing.get("eta_seconds") is not None:
+        parts.append(f"ETA {duration(timing['eta_seconds'])}")
+    return "  ".join(parts), ""
+
+
+def _eval(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    seconds = (data.get("timing") or {}).get("seconds")
+    took = f", {duration(seconds)}" if seconds is not None else ""
+    return (
+        f"eval  step {_int(data.get('step')):,}  {data.get('split')}  {metrics(data.get('metrics') or {})}  "
+        f"({_int(data.get('examples')):,} examples{took})"
+    ), "bold"
+
+
+def _checkpoint(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    took = f", {duration(data['seconds'])}" if data.get("seconds") is not None else ""
+    return f"saved step {_int(data.get('step')):,}  ({size(data.get('bytes'))}{took})", "dim"
+
+
+def _resume(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    line = f"going on after step {_int(data.get('step')):,}"
+    if data.get("quarantined"):
+        line += f"; set aside as broken: {data['quarantined']}"
+    if data.get("inexact"):
+        line += f"; not exact: {data['inexact']}"
+    return line, "bold"
+
+
+def _alert(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
+    level = str(data.get("level") or "info")
+    hint = f" {data['hint']}" if data.get("hint") else ""
+    return f"{MARKS.get(level, '·')} {data.get('message')}{hint}", STYLES.get(level, "")
+
+
+_LINES = {
+    "status": _status,
+    "phase": _phase,
+    "plan": _plan,
+    "train": _train,
+    "eval": _eval,
+    "checkpoint": _checkpoint,
+    "resume": _resume,
+    "alert": _alert,
+}
+
+
+def _train_figures(values: Mapping[str, Any]) -> list[str]:
+    shown = [("loss", "loss", ".4f"), ("learning_rate", "lr", ".2g"), ("grad_norm", "grad", ".3g")]
+    return [
+        f"{label} {format(values[name], form) if isinstance(values[name], float | int) else 'nan'}"
+        for name, label, form in shown
+        if name in values
+    ]
+
+
+def _speed(timing: Mapping[str, Any]) -> list[str]:
+    parts = []
+    if (tokens := timing.get("tokens_per_second")) is not None:
+        parts.append(f"{tokens:,.0f} tok/s")
+    if timing.get("memory_bytes"):
+        parts.append(size(timing["memory_bytes"]))
+    return parts
+
+
+def _progress(progress: Mapping[str, Any]) -> tuple[int, int]:
+    return _int(progress.get("done")), _int(progress.get("total"))
+
+
+def _int(value: Any) -> int:
+    return int(value) if isinstance(value, int | float) and value == value else 0
+
+
+def _cropped(line: str) -> Text:
+    from rich.text import Text
+
+    return Text(line, no_wrap=True, overflow="ellipsis")

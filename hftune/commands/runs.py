@@ -1,0 +1,51 @@
+"""`hftune runs`: the runs in a folder, newest first."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from dataclasses import asdict
+from typing import Any
+
+from hftune.errors import EXIT_DONE
+from hftune.figures import duration, figure
+from hftune.output import Output
+from hftune.runs.reader import RunSummary, default_runs_dir, list_runs
+from hftune.sanitize import sanitize
+
+NAME_WIDTH = 40
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """List the runs."""
+    folder = arguments.runs_dir or default_runs_dir()
+    runs = list_runs(folder)
+    output.emit({"runs": [_record(run) for run in runs]})
+    if output.json:
+        return EXIT_DONE
+    if not runs:
+        output.say(f"no runs in {folder}; `hftune run RECIPE` makes one, `hftune recipes list` shows what ships")
+        return EXIT_DONE
+    now = time.time()
+    output.say(_line("RUN", "STATUS", "STEP", "METRIC", "AGE"))
+    for run in runs:
+        output.say(_row(run, now))
+    return EXIT_DONE
+
+
+def _row(run: RunSummary, now: float) -> str:
+    state, name = run.state, sanitize(run.name)
+    if state is None:
+        return f"{name:<{NAME_WIDTH}} unreadable: {sanitize(run.problem)}"
+    steps = f"{state.step}/{state.total_steps}" if state.total_steps else ""
+    metric = f"{sanitize(state.metric)} {figure(state.metric_value)}" if state.metric else ""
+    return _line(name, sanitize(state.status), steps, metric, duration(now - state.created) if state.created else "")
+
+
+def _line(name: str, status: str, steps: str, metric: str, age: str) -> str:
+    return f"{name:<{NAME_WIDTH}} {status:<10} {steps:>9} {metric:<15} {age}".rstrip()
+
+
+def _record(run: RunSummary) -> dict[str, Any]:
+    state = asdict(run.state) if run.state else {"status": "unreadable", "problem": run.problem}
+    return {"run": str(run.path), "name": run.name, **state}
