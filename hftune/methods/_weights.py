@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -54,3 +54,18 @@ def silent_save(model: Any, folder: Path) -> None:
     finally:
         if bars:
             transformers_logging.enable_progress_bar()
+
+
+# Set on a model where its base had no such weights; a method that does not save the body must save these.
+_NEW_WEIGHTS = "hftune_new_weights"
+
+
+def mark_new_weights(model: Any, names: Iterable[str]) -> None:
+    """Note on the model which of its weights were drawn at random because the checkpoint has none."""
+    setattr(model, _NEW_WEIGHTS, tuple(sorted(names)))
+
+
+def new_weights(model: Any) -> tuple[str, ...]:
+    """Return the names that `mark_new_weights` noted, none when it was not called."""
+    names: tuple[str, ...] = getattr(model, _NEW_WEIGHTS, ())
+    return names

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import ModelError, Problem, RecipeError, closest
+from hftune.methods._weights import mark_new_weights
 from hftune.recipe.schema import ModelSection
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ def load_model(
                     local_files_only=True,
                     trust_remote_code=section.trust_remote_code,
                 )
-                _check_body(model, report, str(name))
+                mark_new_weights(model, _new_weights(model, report, str(name)))
     except (OSError, ValueError, RuntimeError, ImportError) as error:
         raise ModelError(f"{name}: the model cannot be loaded: {str(error).strip().splitlines()[0]}") from error
     _check_vocabulary(model, tokenizer, str(name))
@@ -121,7 +122,7 @@ def _set_fields(config: PretrainedConfig, fields: Mapping[str, Any]) -> None:
         setattr(config, key, fields[key])
 
 
-def _check_body(model: PreTrainedModel, report: Mapping[str, Any], name: str) -> None:
+def _new_weights(model: PreTrainedModel, report: Mapping[str, Any], name: str) -> list[str]:
     mismatched = [item[0] if isinstance(item, tuple) else item for item in report["mismatched_keys"]]
     prefix = model.base_model_prefix + "."
     # A pooler is part of the head: checkpoints of masked language models have none.
@@ -136,6 +137,7 @@ def _check_body(model: PreTrainedModel, report: Mapping[str, Any], name: str) ->
             f"{name}: {len(broken)} of the model's own weights are missing or have another shape ({some})",
             hint=f"The weights are not those of a {model.config.model_type} as its config.json describes it.",
         )
+    return [*report["missing_keys"], *mismatched]
 
 
 def _check_vocabulary(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, name: str) -> None:
