@@ -131,7 +131,11 @@ def _predictions(
     shares = None if config.problem_type == REGRESSION else probabilities(table, config.problem_type)
     found = []
     for row, figures in enumerate(table.tolist()):
-        shared = {"tokens": tokens[row], "windows": windows[row], "truncated": tokens[row] > limit and not windowed}
+        shared: dict[str, Any] = {
+            "tokens": tokens[row],
+            "windows": windows[row],
+            "truncated": tokens[row] > limit and not windowed,
+        }
         if shares is None:
             found.append(Prediction(None, {}, tuple(figures), value=figures[0], **shared))
             continue
@@ -157,6 +161,7 @@ def probabilities(logits: np.ndarray[Any, Any], problem_type: str) -> np.ndarray
     if problem_type == MULTI:
         # The two forms of the sigmoid, each where it cannot overflow.
         small = np.exp(-np.abs(logits))
-        return np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
-    shifted = np.exp(logits - logits.max(axis=1, keepdims=True))
-    return shifted / shifted.sum(axis=1, keepdims=True)
+        shares: np.ndarray[Any, Any] = np.where(logits >= 0, 1 / (1 + small), small / (1 + small))
+        return shares
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(shares / shares.sum(axis=1, keepdims=True))

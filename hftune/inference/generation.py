@@ -46,6 +46,20 @@ class Generation:
             return (self.tokens - 1) / rest
         return self.tokens / self.seconds if self.seconds > 0 else 0.0
 
+    def to_dict(self) -> dict[str, Any]:
+        """Return the answer as JSON holds it."""
+        return {
+            "text": self.text,
+            "finish_reason": self.finish_reason,
+            "tokens": self.tokens,
+            "prompt_tokens": self.prompt_tokens,
+            "seconds": round(self.seconds, 4),
+            "tokens_per_second": round(self.tokens_per_second, 2),
+            "time_to_first_token": round(self.time_to_first_token, 4),
+            "seed": self.seed,
+            "notes": list(self.notes),
+        }
+
 
 class Answer:
     """A stopping criterion that watches the ids grow: it makes the text, streams it, and says when to end.
@@ -80,7 +94,9 @@ class Answer:
             self._take(token)
         self._seen = input_ids.shape[1]
         self.cancelled = self.cancelled or self._is_cancelled()
-        return input_ids.new_full((1,), self.cancelled or self._stop.stopped, dtype=bool)  # type: ignore[call-overload, no-any-return]
+        import torch
+
+        return torch.tensor([self.cancelled or self._stop.stopped], device=input_ids.device)
 
     def close(self) -> FinishReason:
         """Stream what was held back and return why the answer ended."""
@@ -144,7 +160,7 @@ def write_answer(
             attention_mask=torch.ones_like(ids),
             generation_config=config,
             logits_processor=LogitsProcessorList(processors),
-            stopping_criteria=StoppingCriteriaList([answer]),  # type: ignore[list-item]
+            stopping_criteria=StoppingCriteriaList([answer]),
         )
     reason = answer.close()
     seconds = time.monotonic() - answer.started
@@ -169,7 +185,6 @@ def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> se
 def _banned_processor(
     model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase, prompt: Prompt, words: tuple[str, ...]
 ) -> Any:
-    import torch
     from transformers import LogitsProcessor
 
     banned = BannedWords(words, token_pieces(tokenizer, model.config.vocab_size))

@@ -149,7 +149,7 @@ def _with_adapter(recipe: Recipe, folder: Path, tokenizer: PreTrainedTokenizerBa
         raise RunError(f"{run.name} has an adapter but no {MODEL_INIT}/config.json that says what its labels are")
     base = _from_folder(recipe, _base_folder(recipe), _config(recipe, init))
     try:
-        return PeftModel.from_pretrained(base, folder)  # type: ignore[no-any-return]
+        return PeftModel.from_pretrained(base, folder)
     except Exception as error:
         raise ModelError(f"the adapter in {folder} does not fit its base: {_first_line(error)}") from error
 
@@ -174,7 +174,7 @@ def _from_folder(recipe: Recipe, folder: Path, config: PretrainedConfig | None) 
     options: dict[str, Any] = {} if config is None else {"config": config, "ignore_mismatched_sizes": True}
     try:
         with quiet():
-            return auto_class(recipe.task.name).from_pretrained(  # type: ignore[no-any-return]
+            return auto_class(recipe.task.name).from_pretrained(
                 folder,
                 dtype=torch.float32,
                 local_files_only=True,

@@ -33,6 +33,10 @@ class OutOfMemoryError(HftuneError):
     """Host or accelerator memory did not suffice; the model is still loaded and can be asked again."""
 
 
+class TaskError(UsageError):
+    """The run's model cannot do this; the hint names the command that asks it what it can."""
+
+
 class Predictor:
     """A run's model in memory. It never writes to the run directory."""
 
@@ -110,7 +114,7 @@ class Predictor:
         or too many, OutOfMemoryError.
         """
         if self.task != CLASSIFIES:
-            raise UsageError(
+            raise TaskError(
                 f"{self.loaded.path.name} writes text ({self.task}), it has no labels", hint="Use `hftune generate`."
             )
         wants_pairs = self.loaded.recipe.data.text_pair is not None
@@ -131,12 +135,12 @@ class Predictor:
         on_text: Callable[[str, int], None] = _nothing,
         cancelled: Callable[[], bool] = _never,
     ) -> Generation:
-        """Answer a prompt or a conversation; `on_text(piece, tokens so far)` gets each piece of text once it is certain.
+        """Answer a prompt or a conversation; `on_text(piece, tokens so far)` gets text once it is certain.
 
         `cancelled` is asked between two tokens. Raises UsageError for a classifier, OutOfMemoryError.
         """
         if self.task != GENERATES:
-            raise UsageError(
+            raise TaskError(
                 f"{self.loaded.path.name} gives labels ({self.task}), it writes no text", hint="Use `hftune predict`."
             )
         settings = decoding or Decoding()

@@ -72,7 +72,7 @@ def make_prompt(
     """Return the ids of what is asked, cut to leave room in `context` tokens (None: no limit)."""
     notes: list[str] = []
     if style == "chat":
-        messages = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
+        messages: list[Message] = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
         ids = _fitting_chat(tokenizer, messages, _prompt_room(10**9, max_new_tokens, context), notes)
     elif isinstance(asked, str):
         ids = _encode(tokenizer, asked)
@@ -109,7 +109,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
 
 
 def _fitting_chat(
-    tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]], room: int, notes: list[str]
+    tokenizer: PreTrainedTokenizerBase, messages: list[Message], room: int, notes: list[str]
 ) -> list[int]:
     """Return the ids of the conversation, without its oldest messages when it is too long; instructions stay."""
     head = [message for message in messages[:1] if message["role"] == "system"]
@@ -127,6 +127,6 @@ def _fitting_chat(
     return ids
 
 
-def _template(tokenizer: PreTrainedTokenizerBase, messages: list[dict[str, str]]) -> list[int]:
+def _template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
     encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
     return list(encoded["input_ids"])

@@ -10,7 +10,8 @@ from typing import Any
 import pytest
 from ruamel.yaml import YAML
 
-WORDS = "the a movie film was is bad good great awful not very plot ending dreadful fine . , !".split()
+VOCABULARY = "the a movie film was is bad good great awful not very plot ending dreadful fine . , !"
+WORDS = VOCABULARY.split()
 CORPUS = ["The film was good. It was very good!", "The plot is bad, the ending dreadful.", "naïve café 🙂 坏 电影"] * 4
 LABELS = ["negative", "neutral", "positive"]
 

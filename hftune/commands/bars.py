@@ -1,0 +1,55 @@
+"""Probabilities as bars, for terminals and pipes of any width."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TextIO
+
+from hftune.sanitize import sanitize
+
+WIDTH = 40
+SHOWN = 8  # labels; the rest is one line
+LONGEST_NAME = 24
+
+
+def prediction_lines(prediction: Mapping[str, object], stream: TextIO) -> list[str]:
+    """Return a prediction (as `Prediction.to_dict` gives it) as lines: a bar a label, likeliest first."""
+    probabilities = prediction["probabilities"]
+    assert isinstance(probabilities, Mapping)
+    if not probabilities:
+        value = prediction["label"]
+        return [f"{value:.4g}" if isinstance(value, float) else str(value)]
+    ranked = sorted(probabilities.items(), key=lambda item: -(item[1] if item[1] is not None else -1))
+    chosen = prediction["label"]
+    several = set(chosen) if isinstance(chosen, list) else None
+    width = min(LONGEST_NAME, max(len(sanitize(name)) for name, _ in ranked))
+    lines = []
+    for name, share in ranked[:SHOWN]:
+        mark = "" if several is None else ("✓ " if name in several else "  ")
+        lines.append(f"{_plain(mark, stream)}{sanitize(name)[:width]:{width}} {bar(share, stream)} {_share(share)}")
+    if len(ranked) > SHOWN:
+        rest = sum(share or 0.0 for _, share in ranked[SHOWN:])
+        lines.append(
+            f"({len(ranked) - SHOWN} more labels" + ("" if several is not None else f", {rest:.3f} in all") + ")"
+        )
+    if several is None and len(ranked) > 1 and ranked[1][1] is not None:
+        lines[0] += f"   margin {ranked[0][1] - ranked[1][1]:.3f}"
+    return lines
+
+
+def bar(share: float | None, stream: TextIO, width: int = WIDTH) -> str:
+    """Return a bar of `width` characters, in ASCII where the stream takes nothing else."""
+    full = round((share or 0.0) * width)
+    return _plain("█" * full + "░" * (width - full), stream)
+
+
+def _plain(text: str, stream: TextIO) -> str:
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return text.replace("█", "#").replace("░", ".").replace("✓", "*")
+    return text
+
+
+def _share(share: float | None) -> str:
+    return "not a number" if share is None else f"{share:.3f}"

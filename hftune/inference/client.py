@@ -1,0 +1,117 @@
+"""The other end of the worker protocol: a worker process to ask, from which torch's import and crashes stay away."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import queue
+import subprocess
+import sys
+import tempfile
+import threading
+from collections.abc import Sequence
+from contextlib import suppress
+from signal import SIGKILL, SIGTERM
+from types import TracebackType
+from typing import Any
+
+from hftune.errors import HftuneError
+from hftune.inference.protocol import VERSION, Id
+
+Event = dict[str, Any]
+ENDS = ("done", "error")
+LAST_WORDS = 800  # characters of the worker's stderr shown when it dies
+
+
+class WorkerDied(HftuneError):  # noqa: N818 - it names what happened
+    """The worker process ended before it answered."""
+
+
+class WorkerClient:
+    """A `hftune worker` process. Requests go out at once; `next_event` gives what comes back for one of them.
+
+    The worker is in a session of its own: Ctrl-C in the terminal reaches this process alone, which then decides. It
+    ends by itself when this process does, however that happens.
+    """
+
+    def __init__(self, arguments: Sequence[str]) -> None:
+        """`arguments` are those of `hftune worker`."""
+        self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
+        self._process = subprocess.Popen(
+            [sys.executable, "-P", "-m", "hftune", "worker", *arguments],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=self._stderr,
+            start_new_session=True,
+        )
+        self._ids = itertools.count(1)
+        self._events: queue.Queue[Event | None] = queue.Queue()
+        threading.Thread(target=self._read, name="worker-events", daemon=True).start()
+
+    def request(self, op: str, **fields: Any) -> Id:
+        """Send a request; return its id. Raises WorkerDied."""
+        number = next(self._ids)
+        line = json.dumps({"v": VERSION, "id": number, "op": op, **fields}) + "\n"
+        assert self._process.stdin is not None
+        try:
+            self._process.stdin.write(line.encode("ascii"))
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            raise self._death() from None
+        return number
+
+    def next_event(self, id: Id) -> Event:
+        """Wait for the next event of a request (events of others are passed over). Raises WorkerDied.
+
+        May be interrupted by Ctrl-C and called again: no event is lost.
+        """
+        while True:
+            event = self._events.get()
+            if event is None:
+                self._events.put(None)
+                raise self._death()
+            if event.get("id") == id:
+                return event
+
+    def cancel(self, target: Id) -> None:
+        """Ask the worker to end a request early; its events still come."""
+        self.request("cancel", target=target)
+
+    def close(self) -> None:
+        """End the worker."""
+        assert self._process.stdin is not None
+        with suppress(OSError):
+            self._process.stdin.close()
+        # Nothing is lost when it is in the middle of an answer: it only reads.
+        for signal, seconds in ((None, 0.5), (SIGTERM, 3.0), (SIGKILL, None)):
+            if signal is not None:
+                self._process.send_signal(signal)
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(seconds)
+                break
+        self._stderr.close()
+
+    def __enter__(self) -> WorkerClient:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+    def _read(self) -> None:
+        assert self._process.stdout is not None
+        for line in self._process.stdout:
+            with suppress(ValueError):
+                self._events.put(json.loads(line))
+        self._events.put(None)
+
+    def _death(self) -> WorkerDied:
+        code = self._process.wait()
+        self._stderr.seek(0)
+        words = self._stderr.read().decode("utf-8", "replace").strip()[-LAST_WORDS:]
+        if words.startswith("hftune: "):
+            message, _, hint = words.removeprefix("hftune: ").partition("\n")
+            return WorkerDied(message, hint.strip(), exit_code=code if code > 0 else None)
+        reason = f"signal {-code}" if code < 0 else f"exit code {code}"
+        return WorkerDied(f"the worker ended ({reason}) before it answered", hint=words or "It left no message.")

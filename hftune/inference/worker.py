@@ -1,0 +1,317 @@
+"""A Predictor behind JSON lines, version 1: what `hftune worker`, `hftune chat` and the app speak. FROZEN.
+
+One JSON object a line in each direction, UTF-8, at most 1 MiB a line in. Fields and events may be added, never changed
+in meaning: readers ignore what they do not know. Requests are answered one after the other, in order; only `cancel`
+and `ping` are answered at once, also while another request runs.
+
+**Requests.** Every request: `v` (1; left out: 1), `id` (text or number that its events carry; at most 200 characters;
+one that is still being answered cannot be used again), `op`, and for most ops `model` (text: which loaded model;
+default "main").
+
+| op       | fields                                                                | `data` of its result          |
+|----------|-----------------------------------------------------------------------|-------------------------------|
+| load     | run? (path or name; default: the worker's RUN), step? (int), model?   | description of the model      |
+| classify | texts: [text], pairs?: [text], batch_size? (32), model?               | predictions: [prediction]     |
+| generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?  | answer                        |
+| explain  | text, model?                                                          | none yet: error not-available |
+| cancel   | target? (id; default: everything that runs or waits)                  | cancelled: [id]               |
+| unload   | model?                                                                | unloaded: bool                |
+| ping     |                                                                       | models: [text], busy: id/null |
+
+`load` under a name that is taken replaces that model (it is let go first, so that both need not fit); several names
+hold several models at once, until `unload`. The worker begins by loading its RUN as "main", as a request with the id
+"start". `role`: system, user, assistant. `decoding`: max_new_tokens, temperature (0: greedy), top_p, top_k (0: all),
+repetition_penalty, stop: [text], ban: [word], seed; left out: the defaults in hftune/inference/decoding.py.
+
+**Events.** Every event: `v` (1), `id` (of its request; null when it belongs to none), `event`, and:
+
+| event    | fields                                                                                               |
+|----------|------------------------------------------------------------------------------------------------------|
+| ready    | pid, version (of hftune): the first line, id null                                                    |
+| progress | phase (importing, loading, classifying), message (for people), seconds? (about how long),            |
+|          | done?, total? (texts)                                                                                |
+| token    | text (a piece of the answer in whole characters, maybe of several tokens), tokens (so far)           |
+| result   | data (above); at most one a request                                                                  |
+| error    | code, message, hint, line (number of the request's line, from 1). Ends its request                   |
+| done     | cancelled (bool). Ends its request                                                                   |
+
+A request ends with exactly one `done` or `error`. A cancelled `generate` still gives its result (the text so far,
+finish_reason "cancelled"); a cancelled `classify` or `load`, and whatever had not begun, gives none. Then comes `done`
+with cancelled true.
+
+prediction: label (name; list of names; number), probabilities {name: share}, logits [number], tokens, truncated,
+windows. answer: text (all `token` texts joined), finish_reason (stop, length, eos, cancelled), tokens, prompt_tokens,
+seconds, tokens_per_second, time_to_first_token (s), seed (null when greedy), notes: [text] (what did not fit).
+description: run, step, task, labels, problem_type, style (chat, completion, text, null), pairs (takes two texts each),
+base, method, parameters, device, max_length, context, load_seconds. Numbers that are not finite are null.
+
+**Error codes.** bad-json (not an object of JSON), too-long (a line above 1 MiB), busy (64 requests wait), bad-version,
+bad-request (a field is missing or wrong), unknown-op, not-loaded, run (cannot be found or loaded), task (the model's
+task cannot do this), out-of-memory (the worker goes on), not-available, internal (a bug).
+No error ends the worker. It ends when stdin closes, after what was asked is answered, or when nobody reads its stdout.
+"""
+
+from __future__ import annotations
+
+import os
+import queue
+import sys
+import threading
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, BinaryIO
+
+from hftune import __version__
+from hftune.errors import HftuneError, UsageError
+from hftune.inference.decoding import decoding_from
+from hftune.inference.protocol import (
+    AT_ONCE,
+    IMPORT_SECONDS,
+    MAIN,
+    MAX_WAITING,
+    START,
+    Events,
+    Id,
+    Request,
+    RequestError,
+    lines,
+    parse_request,
+    request_id,
+    request_op,
+    text_field,
+    texts_field,
+    whole_field,
+)
+
+if TYPE_CHECKING:
+    from hftune.inference.predictor import Predictor
+
+Find = Callable[[str], tuple[Path, int | None]]
+
+
+class Worker:
+    """Answers requests from `requests` (a binary stream of lines) on `events`.
+
+    `find(reference)` returns the run directory and the step that a reference means.
+    """
+
+    def __init__(self, requests: BinaryIO, events: Events, find: Find, run: tuple[Path, int | None]) -> None:
+        self._lines = requests
+        self._events = events
+        self._find = find
+        self._run = run
+        self._models: dict[str, Predictor] = {}
+        self._waiting: queue.Queue[Request | None] = queue.Queue()
+        self._open: dict[Id, Request] = {}  # waits or runs
+        self._busy: Id = None
+        self._lock = threading.Lock()
+        self._imported = False
+
+    def serve(self) -> None:
+        """Load the worker's run and answer until the requests end."""
+        self._events.emit(None, "ready", pid=os.getpid(), version=__version__)
+        self._accept(Request(START, "load", {}, 0))
+        threading.Thread(target=self._read, name="requests", daemon=True).start()
+        while (request := self._waiting.get()) is not None:
+            self._answer(request)
+
+    # Reading, in a thread of its own.
+
+    def _read(self) -> None:
+        try:
+            for number, line in enumerate(lines(self._lines), 1):
+                self._take(number, line)
+        except OSError:
+            pass  # a terminal that has gone reads as an error; it means the same as an end
+        finally:
+            self._waiting.put(None)
+
+    def _take(self, number: int, line: bytes | None) -> None:
+        named: Id = None
+        try:
+            body = parse_request(line)
+            named = request_id(body)
+            request = Request(named, request_op(body), body, number)
+            if request.op in AT_ONCE:
+                self._answer_at_once(request)
+            elif len(self._open) >= MAX_WAITING:
+                raise RequestError("busy", f"{MAX_WAITING} requests are waiting", "Wait for `done` or `error`.")
+            else:
+                self._accept(request)
+        except RequestError as error:
+            self._events.emit(named, "error", code=error.code, message=error.message, hint=error.hint, line=number)
+
+    def _accept(self, request: Request) -> None:
+        with self._lock:
+            if request.id in self._open:
+                raise RequestError("bad-request", f"the id {request.id!r} is still being answered")
+            self._open[request.id] = request
+        self._waiting.put(request)
+
+    def _answer_at_once(self, request: Request) -> None:
+        with self._lock:
+            if request.op == "ping":
+                data: dict[str, Any] = {"models": sorted(self._models), "busy": self._busy}
+            else:
+                target = request.body.get("target")
+                found = [one for one in self._open.values() if target is None or one.id == target]
+                for one in found:
+                    one.cancelled.set()
+                data = {"cancelled": [one.id for one in found]}
+        self._events.emit(request.id, "result", data=data)
+        self._events.emit(request.id, "done", cancelled=False)
+
+    # Answering, in the main thread: torch runs here and nowhere else.
+
+    def _answer(self, request: Request) -> None:
+        with self._lock:
+            self._busy = request.id
+        last: tuple[str, dict[str, Any]] = ("done", {"cancelled": False})
+        try:
+            if not request.cancelled.is_set():
+                answer = {
+                    "load": self._load,
+                    "classify": self._classify,
+                    "generate": self._generate,
+                    "explain": self._explain,
+                    "unload": self._unload,
+                }[request.op]
+                data = answer(request)
+                if data is not None:
+                    self._events.emit(request.id, "result", data=data)
+            last = ("done", {"cancelled": request.cancelled.is_set()})
+        except Exception as error:
+            last = ("error", {**_problem(error), "line": request.line})
+        # Free the id before the last event: who reads that event may use the id at once.
+        with self._lock:
+            self._busy = None
+            self._open.pop(request.id, None)
+        self._events.emit(request.id, last[0], **last[1])
+
+    def _load(self, request: Request) -> dict[str, Any] | None:
+        name = text_field(request.body, "model", MAIN)
+        reference = request.body.get("run")
+        run, step = self._run if reference is None else self._find(text_field(request.body, "run"))
+        if request.body.get("step") is not None:
+            step = whole_field(request.body, "step", 0)
+        with self._lock:
+            self._models.pop(name, None)
+        release_memory()
+        self._import(request)
+        if request.cancelled.is_set():
+            return None
+        shown = run.name if step is None else f"{run.name}@{step}"
+        self._events.emit(request.id, "progress", phase="loading", message=f"loading {shown}")
+        from hftune.inference.predictor import Predictor
+
+        predictor = Predictor.load(run, step)
+        if request.cancelled.is_set():
+            return None
+        with self._lock:
+            self._models[name] = predictor
+        return predictor.describe()
+
+    def _import(self, request: Request) -> None:
+        if self._imported:
+            return
+        message = f"loading torch, about {IMPORT_SECONDS:.0f} s"
+        self._events.emit(request.id, "progress", phase="importing", message=message, seconds=IMPORT_SECONDS)
+        import torch  # noqa: F401
+        import transformers  # noqa: F401
+
+        self._imported = True
+
+    def _classify(self, request: Request) -> dict[str, Any] | None:
+        predictor = self._model(request)
+        texts = texts_field(request.body, "texts")
+        pairs = texts_field(request.body, "pairs") if request.body.get("pairs") is not None else None
+        batch_size = whole_field(request.body, "batch_size", 1, 32)
+        if pairs is not None and len(pairs) != len(texts):
+            raise RequestError("bad-request", f"{len(texts)} texts but {len(pairs)} pairs")
+        found: list[Any] = []
+        step = batch_size * 8
+        for start in range(0, len(texts), step):
+            some = None if pairs is None else pairs[start : start + step]
+            found += predictor.classify(texts[start : start + step], batch_size, some, request.cancelled.is_set)
+            if request.cancelled.is_set():
+                return None
+            if len(texts) > step:
+                message = f"{len(found)} of {len(texts)} texts"
+                self._events.emit(
+                    request.id, "progress", phase="classifying", message=message, done=len(found), total=len(texts)
+                )
+        return {"predictions": [prediction.to_dict() for prediction in found]}
+
+    def _generate(self, request: Request) -> dict[str, Any]:
+        predictor = self._model(request)
+        settings = request.body.get("decoding") or {}
+        if not isinstance(settings, Mapping):
+            raise RequestError("bad-request", "decoding is not an object")
+        decoding = decoding_from(settings)
+        asked = request.body.get("messages")
+        if (asked is None) == (request.body.get("prompt") is None):
+            raise RequestError("bad-request", "give either prompt or messages")
+        if asked is not None and not isinstance(asked, list):
+            raise RequestError("bad-request", "messages is not a list")
+        prompt = asked if asked is not None else text_field(request.body, "prompt")
+
+        def show(piece: str, tokens: int) -> None:
+            self._events.emit(request.id, "token", text=piece, tokens=tokens)
+
+        return predictor.generate(prompt, decoding, show, request.cancelled.is_set).to_dict()
+
+    def _explain(self, request: Request) -> None:
+        raise RequestError("not-available", "explanations are not available yet", "A later version has them.")
+
+    def _unload(self, request: Request) -> dict[str, Any]:
+        name = text_field(request.body, "model", MAIN)
+        with self._lock:
+            predictor = self._models.pop(name, None)
+        unloaded = predictor is not None
+        del predictor
+        release_memory()
+        return {"unloaded": unloaded}
+
+    def _model(self, request: Request) -> Predictor:
+        name = text_field(request.body, "model", MAIN)
+        if name not in self._models:
+            known = ", ".join(sorted(self._models)) or "none"
+            raise RequestError("not-loaded", f"no model {name!r} is loaded", f"Loaded: {known}. `load` loads one.")
+        return self._models[name]
+
+
+def take_over_stdout() -> BinaryIO:
+    """Return the real stdout for events alone; whatever else is printed from now on, also by C code, goes to stderr."""
+    sys.stdout.flush()
+    stream = os.fdopen(os.dup(1), "wb")
+    os.dup2(2, 1)
+    sys.stdout = sys.stderr
+    return stream
+
+
+def release_memory() -> None:
+    """Give memory of models that were let go back to the accelerator's driver."""
+    import gc
+
+    gc.collect()
+    torch = sys.modules.get("torch")
+    if torch is not None and torch.cuda.is_available():
+        torch.cuda.empty_cache()
+
+
+def _problem(error: Exception) -> dict[str, Any]:
+    """Return code, message and hint of whatever went wrong with a request."""
+    from hftune.inference.predictor import OutOfMemoryError, TaskError, is_out_of_memory
+
+    if isinstance(error, RequestError):
+        code = error.code
+    elif isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
+        code = "out-of-memory"
+        release_memory()
+    elif isinstance(error, UsageError):
+        code = "task" if isinstance(error, TaskError) else "bad-request"
+    else:
+        code = "run" if isinstance(error, HftuneError) else "internal"
+    if isinstance(error, HftuneError):
+        return {"code": code, "message": error.message, "hint": error.hint}
+    return {"code": code, "message": f"{type(error).__name__}: {error}"[:2000], "hint": ""}
