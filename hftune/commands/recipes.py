@@ -64,12 +64,12 @@ def _copy(arguments: argparse.Namespace, output: Output) -> None:
     to = Path(arguments.to or ".").expanduser()
     if to.is_dir() or str(arguments.to or "").endswith("/"):
         to = to / file.name
+    if to.exists():
+        raise UsageError(f"{to} exists", hint="Give another file name, or remove it first.")
     try:
         to.parent.mkdir(parents=True, exist_ok=True)
-        with to.open("x", encoding="utf-8") as copy:
+        with to.open("x", encoding="utf-8") as copy:  # "x": still nothing is replaced when it appears meanwhile
             copy.write(file.read_text(encoding="utf-8"))
-    except FileExistsError:
-        raise UsageError(f"{to} exists", hint="Give another file name, or remove it first.") from None
     except OSError as error:
         raise UsageError(f"{to} cannot be written: {error.strerror}") from None
     output.emit({"from": str(file), "to": str(to)})

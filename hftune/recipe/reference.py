@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 from pydantic.fields import FieldInfo
@@ -71,3 +73,18 @@ def _default(field: FieldInfo) -> str:
 
 def _cell(text: str) -> str:
     return text.replace("|", "\\|").replace("\n", " ")
+
+
+def embed(readme: Path) -> bool:
+    """Put the reference between README's markers; returns whether the markers are there."""
+    text = readme.read_text(encoding="utf-8")
+    head, begin, rest = text.partition(BEGIN)
+    _, end, tail = rest.partition(END)
+    if not (begin and end):
+        return False
+    readme.write_text(f"{head}{BEGIN}\n{reference()}{END}{tail}", encoding="utf-8")
+    return True
+
+
+if __name__ == "__main__":
+    sys.exit(0 if embed(Path(sys.argv[1])) else f"no {BEGIN} … {END} in {sys.argv[1]}")

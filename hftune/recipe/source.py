@@ -119,8 +119,8 @@ def _refuse_depth(text: str, file: str) -> None:
     depth = 0
     for event in YAML(typ="safe", pure=True).parse(text):
         if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
-            line, column = event.start_mark.line + 1, event.start_mark.column + 1
-            raise RecipeError([Problem("", "recipes are YAML 1.2", "Take the %YAML line out.", file, line, column)])
+            line = next(number for number, words in enumerate(text.splitlines(), 1) if words.startswith("%YAML"))
+            raise RecipeError([Problem("", "recipes are YAML 1.2", "Take the %YAML line out.", file, line, 1)])
         if isinstance(event, MappingStartEvent | SequenceStartEvent):
             depth += 1
         elif isinstance(event, MappingEndEvent | SequenceEndEvent):
@@ -159,9 +159,9 @@ class _Walk:
         """Return the plain value of `node`, whose key stands at `key`."""
         self.count += 1
         if self.count > MAX_VALUES:
-            self.stop(node, f"more than {MAX_VALUES:,} values once its aliases are written out")
+            self.stop(path, f"more than {MAX_VALUES:,} values once its aliases are written out")
         if len(path) > MAX_DEPTH:
-            self.stop(node, f"nested more than {MAX_DEPTH} levels deep once its aliases are written out")
+            self.stop(path, f"nested more than {MAX_DEPTH} levels deep once its aliases are written out")
         self.source.places[path] = Place(key, _mark(node))
         if isinstance(node, MappingNode):
             return self.mapping(node, path)
@@ -213,9 +213,9 @@ class _Walk:
         key = ".".join(str(part) for part in path)
         self.source.problems.append(Problem(key, message, hint, self.source.file, *_mark(node)))
 
-    def stop(self, node: Node, message: str) -> None:
-        """Give up: what comes after would be as endless."""
-        raise RecipeError([Problem("", message, "Write the values out.", self.source.file, *_mark(node))])
+    def stop(self, path: Path, message: str) -> None:
+        """Give up, naming the key at the top under which `path` grew: what comes after would be as endless."""
+        raise RecipeError([self.source.problem(path[:1], message, "Write the values out.", at_key=True)])
 
 
 def _integer(text: str) -> int:
