@@ -139,6 +139,7 @@ def to_dataset(examples: Sequence[Example]) -> Dataset:
         "length": Value("int32"),
         "row": Value("int64"),
         "window": Value("int32"),
+        "text_bytes": Value("int64"),
     }
     names = list(examples[0]) if examples else ["input_ids", "length", "row", "window"]
     columns = {name: [example[name] for example in examples] for name in names}
@@ -149,7 +150,7 @@ def to_dataset(examples: Sequence[Example]) -> Dataset:
 def _label_feature(values: Sequence[Any]) -> Any:
     from datasets import List, Value
 
-    if values and isinstance(values[0], list):
+    if values and isinstance(values[0], (list, tuple)):
         return List(Value("float32" if any(isinstance(item, float) for item in values[0]) else "int32"))
     return Value("float32" if values and isinstance(values[0], float) else "int64")
 
@@ -159,9 +160,9 @@ def padded_batch(
 ) -> Callable[[Sequence[Mapping[str, Any]]], Batch]:
     """Return a collator: examples -> tensors padded on the right to the longest of them.
 
-    Gives input_ids, attention_mask (and token_type_ids) int64 [batch, longest], row and window int64 [batch], and,
-    when the examples have them, labels of `label_dtype`: [batch] or [batch, labels]; with `label_padding` they are
-    token labels, padded with it to [batch, longest].
+    Gives int64 input_ids, attention_mask (and token_type_ids) [batch, longest], row, window (and text_bytes) [batch],
+    and, when the examples have them, labels of `label_dtype`: [batch] or [batch, labels]; with `label_padding` they
+    are token labels, padded with it to [batch, longest].
     """
     pads = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
     if pads["input_ids"] is None:
@@ -188,7 +189,7 @@ def padded_batch(
         if "labels" in examples[0] and label_padding is None:
             labels = np.array([example["labels"] for example in examples])
             batch["labels"] = torch.from_numpy(labels.astype(label_dtype))
-        for name in ("row", "window"):
+        for name in ("row", "window", "text_bytes"):
             if name in examples[0]:
                 batch[name] = torch.tensor([example[name] for example in examples])
         return batch

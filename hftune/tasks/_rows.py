@@ -56,21 +56,28 @@ def text_column(dataset: Dataset, column: str, rows: Sequence[int], split: str) 
     return [texts[row] for row in rows]
 
 
-def held_out_notices(data: DataSection, splits: Mapping[str, Dataset]) -> tuple[Notice, ...]:
-    if "train" not in splits:
+def filled_rows(dataset: Dataset, columns: Sequence[str]) -> list[int]:
+    """Return the rows that have something in every one of `columns`."""
+    table = [dataset[column][:] for column in columns]
+    return [row for row in range(len(dataset)) if all(values[row] is not None for values in table)]
+
+
+def keys(dataset: Dataset, columns: Sequence[str]) -> set[str]:
+    """Return each row's content in `columns` as one comparable value."""
+    return set(map(repr, zip(*(dataset[column][:] for column in columns), strict=True)))
+
+
+def held_out_notices(found: Mapping[str, set[str]]) -> tuple[Notice, ...]:
+    """Return a warning for each split whose rows (as `keys` gives them) all stand in train too."""
+    if "train" not in found:
         return ()
-    seen: set[Any] | None = None
-    notices = []
-    for split in splits:
-        if split == "train":
-            continue
-        seen = seen if seen is not None else _text_keys(data, splits["train"])
-        if _text_keys(data, splits[split]) <= seen:
-            message = f"every {split} text is also a train text: its figures say nothing about new texts"
-            notices.append(Notice("warning", "not-held-out", message, f"Give a {split} split of other texts."))
-    return tuple(notices)
-
-
-def _text_keys(data: DataSection, dataset: Dataset) -> set[Any]:
-    texts = dataset[data.text][:]
-    return set(zip(texts, dataset[data.text_pair][:], strict=True)) if data.text_pair else set(texts)
+    return tuple(
+        Notice(
+            "warning",
+            "not-held-out",
+            f"every {split} text is also a train text: its figures say nothing about new texts",
+            f"Give a {split} split of other texts.",
+        )
+        for split, rows in found.items()
+        if split != "train" and rows <= found["train"]
+    )

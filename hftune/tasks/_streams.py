@@ -83,3 +83,53 @@ class ClassificationStream:
             predictions = (logits > 0).long()
         self._predictions.append(predictions.cpu().numpy())
         self._references.append(batch["labels"].to(predictions.dtype).cpu().numpy())
+
+
+def at_targets(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits [targets, vocabulary] and token ids [targets] where there is a next token to learn."""
+    targets = labels[:, 1:]
+    learned = targets != -100
+    return logits[:, :-1][learned], targets[learned]
+
+
+class GenerationStream:
+    """Loss, perplexity, token accuracy and bits per byte of a language model; held are four numbers a batch."""
+
+    def __init__(self, total_loss: TotalLoss, smoothed: bool) -> None:
+        self._total_loss = total_loss
+        self._smoothed = smoothed
+        self._losses: list[float] = []
+        self._nlls: list[float] = []
+        self._tokens: list[int] = []
+        self._correct: list[int] = []
+        self._bytes: list[int] = []
+
+    def update(self, logits: torch.Tensor, batch: Batch) -> None:
+        """Take in logits [batch, tokens, vocabulary] and the batch (labels; text_bytes for plain texts)."""
+        from torch.nn import functional
+
+        predictions, targets = at_targets(logits.detach(), batch["labels"])
+        nll = float(functional.cross_entropy(predictions.float(), targets, reduction="sum"))
+        self._nlls.append(nll)
+        # The objective that was trained; without smoothing it is the same number.
+        self._losses.append(float(self._total_loss(logits, batch)[0]) if self._smoothed else nll)
+        self._tokens.append(len(targets))
+        self._correct.append(int((predictions.argmax(-1) == targets).sum()))
+        if "text_bytes" in batch:
+            self._bytes.append(int(batch["text_bytes"].sum()))
+
+    def compute(self) -> dict[str, float]:
+        """Return the figures; raises ValueError when nothing came in."""
+        from hftune import metrics
+
+        if not sum(self._tokens):
+            raise ValueError("no token came in: there is nothing to measure")
+        tokens = self._tokens
+        found = {
+            "loss": metrics.compute("loss", loss_sum=self._losses, weight=[float(count) for count in tokens]),
+            "perplexity": metrics.compute("perplexity", nll_sum=self._nlls, tokens=tokens),
+            "token_accuracy": metrics.compute("token_accuracy", correct=self._correct, tokens=tokens),
+        }
+        if sum(self._bytes):
+            found["bits_per_byte"] = metrics.compute("bits_per_byte", nll_sum=self._nlls, text_bytes=self._bytes)
+        return found

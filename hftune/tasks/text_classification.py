@@ -94,7 +94,8 @@ def prepare(
         )
     sizes = {split: len(rows) for split, (rows, _) in usable.items()}
     length_notices = _encoding.length_notices(encoded, sizes, data, max_length)
-    held_out_notices = _rows.held_out_notices(data, splits)
+    texts_by_split = {split: _rows.keys(dataset, [data.text, *pair]) for split, dataset in splits.items()}
+    held_out_notices = _rows.held_out_notices(texts_by_split)
     return Prepared(
         splits=prepared,
         tokenizer=tokenizer,

@@ -1,0 +1,185 @@
+"""Text generation: the next token of plain texts, of completions after prompts, or of an assistant's turns."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from pydantic import Field, field_validator
+
+from hftune.errors import DataError, Problem, RecipeError, closest
+from hftune.recipe.schema import DataSection, PluginConfig, Recipe
+from hftune.tasks import Batch, MetricStream, Notice, Prepared
+from hftune.tasks._chat import TEMPLATES, Segment, segments, template_text
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    import torch
+    from datasets import Dataset
+    from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
+
+    from hftune.tasks._encoding import Encoded
+
+METRICS: Mapping[str, bool] = {"loss": False, "perplexity": False, "bits_per_byte": False, "token_accuracy": True}
+DEFAULT_METRIC = "loss"
+
+
+class Config(PluginConfig):
+    """What is learned of each example, and how conversations become text."""
+
+    template: str | None = Field(
+        None,
+        description="chat template of `data.messages`: `lines` or Jinja text; left out: the tokenizer's own, or lines",
+    )
+    answer_only: bool = Field(
+        True, description="learn only completions and the assistant's turns; false: the prompts too"
+    )
+
+    @field_validator("template")
+    @classmethod
+    def _known(cls, value: str | None) -> str | None:
+        if value is not None and "{" not in value and value not in TEMPLATES:
+            raise ValueError(f"no chat template named {value!r}. {closest(value, TEMPLATES)}")
+        return value
+
+
+def prepare(
+    recipe: Recipe,
+    splits: Mapping[str, Dataset],
+    tokenizer: PreTrainedTokenizerBase,
+    base_config: PretrainedConfig,
+) -> Prepared:
+    """Tokenize every split, ended by end-of-text, with -100 as the label of what is not learned.
+
+    Columns of the prepared splits: input_ids, labels (as long), length, row, window, and for plain texts text_bytes.
+    With `data.messages` the tokenizer's chat_template is set, to be saved with the model. Raises DataError for a
+    missing column, a split with nothing to learn, or messages that are none.
+    """
+    from hftune.tasks import _encoding, _rows
+
+    data = recipe.data
+    columns = _columns(data)
+    for split, dataset in splits.items():
+        _rows.require_columns(dataset, columns, split)
+    if data.messages is not None:
+        tokenizer.chat_template = template_text(_config(recipe).template, tokenizer)
+    max_length, notices = _encoding.token_limit(data, base_config, tokenizer)
+    _check_windows(data)
+
+    encoded: dict[str, Encoded] = {}
+    sizes: dict[str, int] = {}
+    for split, dataset in splits.items():
+        rows = _rows.filled_rows(dataset, columns)
+        sizes[split] = len(rows)
+        encoded[split] = _encode(recipe, dataset, rows, split, tokenizer, max_length)
+        if not encoded[split].examples:
+            reason = f"has nothing to learn in {' and '.join(map(repr, columns))}" if len(dataset) else "is empty"
+            raise DataError(f"the {split} split {reason}", hint="Each split needs at least one text of two tokens.")
+    notices += _nothing_learned(splits, encoded)
+    notices += _encoding.length_notices(encoded, sizes, data, max_length)
+    notices += _rows.held_out_notices({split: _rows.keys(one, columns) for split, one in splits.items()})
+    return Prepared(
+        splits={split: _encoding.to_dataset(one.examples) for split, one in encoded.items()},
+        tokenizer=tokenizer,
+        collate=_encoding.padded_batch(tokenizer, "int64", label_padding=-100),
+        model_config={"pad_token_id": tokenizer.pad_token_id},
+        notices=notices,
+    )
+
+
+def load_model(recipe: Recipe, folder: Path | None, prepared: Prepared) -> PreTrainedModel:
+    """Return the causal language model in fp32; new weights are drawn from torch's global generator."""
+    from transformers import AutoModelForCausalLM
+
+    from hftune.modeling.loading import load_model as load
+
+    return load(AutoModelForCausalLM, recipe.model, folder, prepared.tokenizer, prepared.model_config)
+
+
+def weight(recipe: Recipe, prepared: Prepared, batch: Batch) -> torch.Tensor:
+    """Return how many tokens of the batch are learned."""
+    return (batch["labels"][:, 1:] != -100).sum().float()
+
+
+def loss(recipe: Recipe, prepared: Prepared, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
+    """Return the cross-entropy summed over learned tokens, fp32; `logits` [batch, tokens, vocabulary].
+
+    Logits at t predict token t + 1. Only positions with a target are brought to fp32: of 50,000 columns each.
+    """
+    from torch.nn import functional
+
+    from hftune.tasks._streams import at_targets
+
+    predictions, targets = at_targets(logits, batch["labels"])
+    smoothing = recipe.training.label_smoothing_factor
+    return functional.cross_entropy(predictions.float(), targets, label_smoothing=smoothing, reduction="sum")
+
+
+def metric_stream(recipe: Recipe, prepared: Prepared) -> MetricStream:
+    """Return fresh figures: loss and perplexity of a token, token accuracy, and bits per byte for plain texts."""
+    from hftune.tasks._streams import GenerationStream
+
+    def total_loss(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
+        return loss(recipe, prepared, logits, batch), weight(recipe, prepared, batch)
+
+    return GenerationStream(total_loss, smoothed=recipe.training.label_smoothing_factor > 0)
+
+
+def _config(recipe: Recipe) -> Config:
+    config = recipe.task.config
+    return config if isinstance(config, Config) else Config(**recipe.task.options)
+
+
+def _columns(data: DataSection) -> list[str]:
+    if data.messages is not None:
+        return [data.messages]
+    if data.prompt is not None and data.completion is not None:
+        return [data.prompt, data.completion]
+    return [data.text]
+
+
+def _check_windows(data: DataSection) -> None:
+    if data.too_long == "window" and (data.messages is not None or data.prompt is not None):
+        message = "windows are for plain texts: a piece of a conversation would lack what it answers"
+        raise RecipeError([Problem("data.too_long", message, "Use truncate or error.")])
+
+
+def _encode(
+    recipe: Recipe,
+    dataset: Dataset,
+    rows: Sequence[int],
+    split: str,
+    tokenizer: PreTrainedTokenizerBase,
+    max_length: int,
+) -> Encoded:
+    from hftune.tasks import _rows
+    from hftune.tasks._token_targets import encode_segments, encode_texts
+
+    data, answer_only = recipe.data, _config(recipe).answer_only
+    if data.messages is not None:
+        conversations: list[Any] = dataset[data.messages][:]
+        documents: list[list[Segment]] = [
+            segments(tokenizer, conversations[row], f"{split}, row {row} (from 0)", answer_only) for row in rows
+        ]
+        return encode_segments(tokenizer, documents, rows, max_length)
+    if data.prompt is not None and data.completion is not None:
+        prompts = _rows.text_column(dataset, data.prompt, rows, split)
+        completions = _rows.text_column(dataset, data.completion, rows, split)
+        pairs: list[list[Segment]] = [
+            [(prompt, not answer_only), (completion, True)]
+            for prompt, completion in zip(prompts, completions, strict=True)
+        ]
+        return encode_segments(tokenizer, pairs, rows, max_length)
+    return encode_texts(tokenizer, _rows.text_column(dataset, data.text, rows, split), rows, data, max_length)
+
+
+def _nothing_learned(splits: Mapping[str, Dataset], encoded: Mapping[str, Encoded]) -> tuple[Notice, ...]:
+    lost = {
+        split: len(dataset) - len({example["row"] for example in encoded[split].examples})
+        for split, dataset in splits.items()
+    }
+    if not any(lost.values()):
+        return ()
+    found = ", ".join(f"{split} {count} of {len(splits[split])}" for split, count in lost.items() if count)
+    return (Notice("info", "nothing-to-learn", f"rows with no token to learn are left out: {found}"),)
