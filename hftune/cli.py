@@ -70,11 +70,33 @@ def _parse(argv: Sequence[str]) -> argparse.Namespace:
     if argv and not argv[0].startswith("-") and find(argv[0]) is None:
         shown = [verb.name for verb in VERBS if not verb.hidden]
         raise UsageError(f"no command named {argv[0]!r}", hint=closest(argv[0], shown))
-    arguments = parser.parse_args(argv)
+    arguments, rest = parser.parse_known_args(argv)
+    if rest:
+        _take_rest(parser, argv, arguments, rest)
     if not hasattr(arguments, "module"):
         parser.print_help()
         sys.exit(EXIT_USAGE if argv else 0)
     return arguments
+
+
+def _take_rest(
+    parser: argparse.ArgumentParser, argv: Sequence[str], arguments: argparse.Namespace, rest: list[str]
+) -> None:
+    """Put what argparse left over into the verb's open-ended positional.
+
+    argparse fills `TEXT…` once, with nothing, when an option stands before the texts (`predict latest --json "good"`).
+    """
+    verb = find(argv[0])
+    if verb is not None and verb.subverbs:
+        verb = next((one for one in verb.subverbs if one.name == getattr(arguments, "subverb", None)), None)
+    last = (
+        next((one for one in reversed(verb.arguments) if one.positional and one.nargs == "*"), None) if verb else None
+    )
+    marked = "--" in rest
+    values = [value for value in rest if value != "--"]
+    if last is None or (not marked and any(value.startswith("-") and value != "-" for value in values)):
+        parser.error("unrecognized arguments: " + " ".join(rest))
+    setattr(arguments, last.flags[0], [*getattr(arguments, last.flags[0]), *values])
 
 
 def _add_verb(commands: argparse._SubParsersAction[_Parser], verb: Verb, module: str) -> None:

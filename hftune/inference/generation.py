@@ -75,7 +75,10 @@ class Answer:
         stops: tuple[str, ...],
         on_text: Callable[[str, int], None],
         cancelled: Callable[[], bool],
+        trim: bool = False,
     ) -> None:
+        """`trim`: white space before the first word is not part of the answer (a template leaves it to the model)."""
+        self._trim = trim
         self.started = time.monotonic()
         self.first_token_at: float | None = None
         self.text = ""
@@ -119,6 +122,8 @@ class Answer:
         self._show(self._stop.push(self._characters.push(token)))
 
     def _show(self, piece: str) -> None:
+        if self._trim and not self.text:
+            piece = piece.lstrip()
         if piece:
             self.text += piece
             self._on_text(piece, self.tokens)
@@ -131,6 +136,7 @@ def write_answer(
     decoding: Decoding,
     on_text: Callable[[str, int], None],
     cancelled: Callable[[], bool],
+    trim: bool = False,
 ) -> Generation:
     """Generate after `prompt`; `on_text(piece, tokens so far)` gets the text as it becomes certain."""
     import torch
@@ -150,7 +156,7 @@ def write_answer(
         **sampling_settings(decoding),
     )
     ids = torch.tensor([prompt.ids], device=model.device)
-    answer = Answer(tokenizer, len(prompt.ids), ends, decoding.stop, on_text, cancelled)
+    answer = Answer(tokenizer, len(prompt.ids), ends, decoding.stop, on_text, cancelled, trim)
     processors = []
     if decoding.ban:
         processors.append(_banned_processor(model, tokenizer, prompt, decoding.ban))

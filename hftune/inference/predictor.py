@@ -153,7 +153,9 @@ class Predictor:
         assert style is not None
         ready = make_prompt(loaded.tokenizer, style, asked, settings.max_new_tokens, self.context)
         with _memory("write an answer", "Use a shorter prompt or fewer --max-new-tokens."):
-            return write_answer(loaded.model, loaded.tokenizer, ready, settings, on_text, cancelled)
+            return write_answer(
+                loaded.model, loaded.tokenizer, ready, settings, on_text, cancelled, trim=style == "chat"
+            )
 
 
 def well_formed(text: str) -> str:

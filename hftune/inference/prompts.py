@@ -11,7 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
 
-from hftune.errors import UsageError
+from hftune.errors import ModelError, UsageError
 from hftune.recipe.schema import DataSection
 
 if TYPE_CHECKING:
@@ -72,6 +72,8 @@ def make_prompt(
     """Return the ids of what is asked, cut to leave room in `context` tokens (None: no limit)."""
     notes: list[str] = []
     if style == "chat":
+        if tokenizer.chat_template is None:
+            raise ModelError("the run was trained on messages, but its tokenizer has no chat template")
         messages: list[Message] = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
         ids = _fitting_chat(tokenizer, messages, _prompt_room(10**9, max_new_tokens, context), notes)
     elif isinstance(asked, str):
@@ -100,11 +102,15 @@ def _prompt_room(prompt_tokens: int, max_new_tokens: int, context: int | None) -
 
 
 def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
+    """Return the ids of a text as in training: begun by the begin-of-text token where the tokenizer adds one itself."""
     ids = list(tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"])
+    begin = tokenizer.bos_token_id
+    if begin is not None and list(tokenizer("", verbose=False)["input_ids"])[:1] == [begin] and ids[:1] != [begin]:
+        ids = [begin, *ids]
     if ids:
         return ids
     # Nothing is asked: begin as a text begins.
-    start = next((i for i in (tokenizer.bos_token_id, tokenizer.eos_token_id) if i is not None), 0)
+    start = next((token for token in (begin, tokenizer.eos_token_id) if token is not None), 0)
     return [start]
 
 
@@ -128,5 +134,9 @@ def _fitting_chat(
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
-    encoded = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=True, return_dict=True)
-    return list(encoded["input_ids"])
+    try:
+        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+    except Exception as error:  # Jinja's errors and what a template raises by itself
+        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ModelError(f"the model's chat template fails: {reason}") from error
+    return _encode(tokenizer, text)
