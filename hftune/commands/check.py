@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from pathlib import Path
 
 from hftune.errors import EXIT_DONE, EXIT_USAGE
 from hftune.output import Output
@@ -26,8 +27,11 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         report = Report(recipe.name, summarize(recipe))
     else:
         from hftune.preflight.inspect import check
+        from hftune.runs.reader import default_runs_dir
 
-        report = check(recipe, note=output.note)
+        report = check(
+            recipe, output.note, runs_dir=Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir()
+        )
     if not output.json:
         output.say(render(report))
     output.emit(report.to_dict())

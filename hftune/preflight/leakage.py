@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 NEAR = 0.7  # share of shingles two texts have in common, from which on they count as near duplicates
 LOUD = 0.5  # percent of duplicates from which on they are a warning: fewer move no figure
+MEMORIZED = 0.5  # share of exact duplicates from which on a split measures memory, not what was learned
 CHUNK = 4096
 EXAMPLES = 3
 
@@ -100,8 +101,13 @@ def _add_near(overlap: Overlap, index: Index, texts: Sequence[str], held_out: Se
 
 def _told(held_out: str, seen: str, overlap: Overlap, texts: Mapping[str, Sequence[str]]) -> list[Notice]:
     size = len(texts[held_out])
-    if seen == "train" and len(overlap.exact) == size:
-        message = f"every {held_out} text is also a train text: its figures say nothing about new texts"
+    if seen == "train" and len(overlap.exact) >= MEMORIZED * size:
+        many = (
+            f"every {held_out} text is"
+            if len(overlap.exact) == size
+            else f"{_share(len(overlap.exact), size, held_out)} are"
+        )
+        message = f"{many} also in train: the figures on {held_out} say nothing about new texts"
         return [Notice("warning", "not-held-out", message, f"Give a {held_out} split of other texts.")]
     notices = []
     if overlap.exact:

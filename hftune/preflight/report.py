@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
+from hftune.preflight.estimate import Estimate
 from hftune.tasks import Notice
 
 WIDTH = 80
@@ -19,7 +20,7 @@ class Report:
 
     `splits`: split -> examples. `classes`: class -> split -> examples (empty where there are no classes).
     `truncated`: class -> share of its train texts that lose their end. `parameters`: total and trained. `estimate`:
-    see estimate.Estimate; None where nothing was measured.
+    None where nothing was measured.
     """
 
     recipe: str
@@ -29,7 +30,7 @@ class Report:
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     truncated: Mapping[str, float] = field(default_factory=dict)
     parameters: Mapping[str, int] = field(default_factory=dict)
-    estimate: Mapping[str, Any] | None = None
+    estimate: Estimate | None = None
 
     @property
     def ok(self) -> bool:
@@ -38,7 +39,10 @@ class Report:
 
     def to_dict(self) -> dict[str, Any]:
         """Return what --json prints."""
-        return {"ok": self.ok, **asdict(self), "findings": [asdict(finding) for finding in self.findings]}
+        record = {"ok": self.ok, **asdict(self)}
+        if self.estimate is not None:
+            record["estimate"]["seconds"] = self.estimate.seconds
+        return record
 
 
 def render(report: Report) -> str:
@@ -55,7 +59,7 @@ def render(report: Report) -> str:
         share = 100 * trained / max(1, total)
         blocks.append(f"parameters  {total:,} in all, {trained:,} trained ({share:.3g}%)")
     if report.estimate:
-        blocks.append("\n".join(_fill(line, "            ") for line in report.estimate["lines"]))
+        blocks.append("\n".join(_fill(line, "            ") for line in report.estimate.describe()))
     found = sorted(report.findings, key=lambda finding: ORDER[finding.level])
     if found:
         blocks.append("\n".join(_finding(finding) for finding in found))
