@@ -10,10 +10,10 @@ from pathlib import Path
 import psutil
 import torch
 from accelerate import Accelerator
-from accelerate.utils import InitProcessGroupKwargs
 
 from hftune.errors import UsageError
 from hftune.recipe.schema import TrainingSection
+from hftune.training.processes import join_group
 
 # Rank 0 evaluates while the others wait, which may take hours; a dead rank is noticed by its launcher, not by this.
 _PATIENCE = timedelta(days=7)
@@ -29,14 +29,15 @@ def open_accelerator(training: TrainingSection, folder: Path | None = None) -> A
     if training.device != "auto" and not available[training.device]:
         found = ", ".join(name for name, there in available.items() if there)
         raise UsageError(f"training.device: this machine has no {training.device}", hint=f"It has: {found}.")
-    torch.set_num_threads(training.threads or available_threads())
     only_cpu = training.device == "cpu" or not (available["cuda"] or available["mps"])
-    return Accelerator(
+    join_group("gloo" if only_cpu else "nccl", _PATIENCE)
+    accelerator = Accelerator(
         cpu=only_cpu,
         log_with=list(training.report_to) if folder is not None and training.report_to else None,
         project_dir=folder,
-        kwargs_handlers=[InitProcessGroupKwargs(timeout=_PATIENCE)],
     )
+    torch.set_num_threads(training.threads or available_threads())  # after Accelerate, which sets them too
+    return accelerator
 
 
 def available_threads() -> int:
