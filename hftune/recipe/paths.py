@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
-from typing import Any
 
 from hftune.recipe.source import Source
 
@@ -18,7 +17,7 @@ def make_absolute(source: Source, base: Path) -> None:
         return
     if isinstance(data.get("model"), str):
         data["model"] = _weights(data["model"], _base(source, ("model",), base))
-    for section, key in (("model", "id"), ("model", "tokenizer"), ("data", "source")):
+    for section, key in (("model", "id"), ("model", "tokenizer")):
         values = data.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str):
             values[key] = _weights(values[key], _base(source, (section, key), base))
@@ -61,12 +60,3 @@ def _absolute(name: str, base: Path) -> str:
 def is_within(path: Path, folder: Path) -> bool:
     """Return whether `path` lies in `folder`, links followed."""
     return path.resolve().is_relative_to(folder.resolve())
-
-
-def plain(value: Any) -> Any:
-    """Return `value` with tuples as lists, as YAML holds them."""
-    if isinstance(value, dict):
-        return {key: plain(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(item) for item in value]
-    return value

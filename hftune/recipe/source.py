@@ -1,6 +1,6 @@
 """YAML 1.2 text -> plain values and the place of each, with every limit that hostile or broken text needs.
 
-ruamel.yaml gives the events and the node graph; the walk to plain values is ours, because the places of keys and
+ruamel.yaml gives the node graph; the walk to plain values is ours, because the places of keys and
 values, duplicate keys and the size after alias expansion are all known there and nowhere else.
 """
 
@@ -8,17 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, cast
 
 from ruamel.yaml import YAML
+from ruamel.yaml.composer import Composer
 from ruamel.yaml.error import MarkedYAMLError, YAMLError
-from ruamel.yaml.events import (
-    DocumentStartEvent,
-    MappingEndEvent,
-    MappingStartEvent,
-    SequenceEndEvent,
-    SequenceStartEvent,
-)
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from hftune.errors import Problem, RecipeError
@@ -74,13 +68,7 @@ def read_source(content: bytes, file: str) -> Source:
     Raises RecipeError when there is nothing to go on with: not text, not YAML, nested too deeply, an alias bomb.
     """
     text = _decode(content, file)
-    try:
-        _refuse_depth(text, file)
-        node = YAML(typ="safe", pure=True).compose(text)
-    except MarkedYAMLError as error:
-        raise RecipeError([_syntax_problem(error, file)]) from None
-    except YAMLError as error:
-        raise RecipeError([Problem("", f"not YAML: {' '.join(str(error).split())}", file=file)]) from None
+    node = _compose(text, file)
     if node is None:
         raise RecipeError([Problem("", "the recipe is empty", "hftune recipes show bert_cls prints one.", file, 1, 1)])
     walk = _Walk(Source(file, None))
@@ -114,20 +102,44 @@ def _decode(content: bytes, file: str) -> str:
         raise RecipeError([Problem("", message, "Save the file as UTF-8.", file, line, column)]) from None
 
 
-def _refuse_depth(text: str, file: str) -> None:
-    """Raise RecipeError before anything recursive sees text that nests too deeply. Events come lazily and flat."""
-    depth = 0
-    for event in YAML(typ="safe", pure=True).parse(text):
-        if isinstance(event, DocumentStartEvent) and event.version not in (None, (1, 2)):
-            line = next(number for number, words in enumerate(text.splitlines(), 1) if words.startswith("%YAML"))
-            raise RecipeError([Problem("", "recipes are YAML 1.2", "Take the %YAML line out.", file, line, 1)])
-        if isinstance(event, MappingStartEvent | SequenceStartEvent):
-            depth += 1
-        elif isinstance(event, MappingEndEvent | SequenceEndEvent):
-            depth -= 1
-        if depth > MAX_DEPTH:
-            line, column = event.start_mark.line + 1, event.start_mark.column + 1
-            raise RecipeError([Problem("", f"nested more than {MAX_DEPTH} levels deep", "", file, line, column)])
+class _TooDeepError(Exception):
+    """Nested more than MAX_DEPTH levels; holds the mark."""
+
+
+class _Composer(Composer):
+    """ruamel's composer with a bound on its recursion (its own `max_depth` came with 0.19)."""
+
+    def __init__(self, *arguments: Any, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.warn_double_anchors = False  # YAML allows it: the later one counts
+        self.level = 0
+
+    def compose_node(self, parent: Any, index: Any) -> Any:
+        self.level += 1
+        if self.level > MAX_DEPTH:
+            raise _TooDeepError(self.parser.peek_event().start_mark)
+        node = super().compose_node(parent, index)
+        self.level -= 1
+        return node
+
+
+def _compose(text: str, file: str) -> Node | None:
+    """Return the node graph of the one document in `text`; raises RecipeError for what is no YAML 1.2."""
+    line = next((number for number, words in enumerate(text.splitlines(), 1) if words.startswith("%YAML")), 0)
+    if line and not text.splitlines()[line - 1].startswith("%YAML 1.2"):
+        raise RecipeError([Problem("", "recipes are YAML 1.2", "Take the %YAML line out.", file, line, 1)])
+    yaml = YAML(typ="safe", pure=True)
+    yaml.Composer = _Composer
+    try:
+        return cast("Node | None", yaml.compose(text))
+    except _TooDeepError as error:
+        line, column = error.args[0].line + 1, error.args[0].column + 1
+        message = f"nested more than {MAX_DEPTH} levels deep"
+        raise RecipeError([Problem("", message, "", file, line, column)]) from None
+    except MarkedYAMLError as error:
+        raise RecipeError([_syntax_problem(error, file)]) from None
+    except YAMLError as error:
+        raise RecipeError([Problem("", f"not YAML: {' '.join(str(error).split())}", file=file)]) from None
 
 
 def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:

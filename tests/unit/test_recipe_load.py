@@ -255,7 +255,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=60, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mapping=mappings())
 def test_a_recipe_written_out_is_the_same_recipe(mapping: dict[str, Any], tmp_path: Path) -> None:
     recipe: Recipe = parse_recipe(mapping)
@@ -269,7 +269,7 @@ JUNK = st.text(alphabet=st.sampled_from("abc:-[]{}&*!|>'\"%@`#,? \n\t\\0.1e~<=")
 
 
 @settings(
-    max_examples=150, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
+    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
 )
 @given(junk=JUNK, start=st.sampled_from(["", "name: a\ntask: text-classification\nmodel: b\ndata: {source: c}\n"]))
 def test_no_text_does_more_than_raise_a_recipe_error(junk: str, start: str, tmp_path: Path) -> None:
