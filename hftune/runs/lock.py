@@ -100,6 +100,9 @@ def _open(path: Path) -> int:
 
 def _close(descriptor: int) -> None:
     _held.discard(descriptor)
+    with suppress(OSError):
+        # Closing alone would leave it held for the moment until a child forked just now has closed its copy.
+        fcntl.flock(descriptor, fcntl.LOCK_UN)
     os.close(descriptor)
 
 
