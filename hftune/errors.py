@@ -73,9 +73,16 @@ class RecipeError(HftuneError):
 
 
 class DataError(HftuneError):
-    """The data are not what the recipe says they are: a missing column, an unknown label, an empty split."""
+    """The data are not what the recipe says they are: a missing column, an unknown label, an empty split.
+
+    `key` is the recipe's key that it is about (`data.label`), so that the line of the recipe can be named.
+    """
 
     exit_code = EXIT_USAGE
+
+    def __init__(self, message: str, hint: str = "", exit_code: int | None = None, key: str = "") -> None:
+        super().__init__(message, hint, exit_code)
+        self.key = key
 
 
 class ModelError(HftuneError):

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from importlib import resources
 from io import StringIO
 from pathlib import Path
@@ -11,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hftune.errors import Problem, RecipeError, closest, place
+from hftune.errors import DataError, Problem, RecipeError, closest, place
 from hftune.recipe.overrides import apply_overrides
 from hftune.recipe.paths import is_within, make_absolute
 from hftune.recipe.schema import Recipe
@@ -87,12 +88,42 @@ def dump_recipe(recipe: Recipe) -> str:
 
 
 def locate(path: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
-    """Return where the dotted `key` stands (`file:line:column`, or the override that set it), for errors about data."""
+    """Return where the dotted `key` stands: `file:line:column`, or the override that set it."""
+    problem = _sought(path, overrides).problem(tuple(key.split(".")), "")
+    return place(problem.file, problem.line, problem.column)
+
+
+@contextmanager
+def naming_lines(path: str | Path, overrides: Sequence[str] = ()) -> Iterator[None]:
+    """Give errors that come up later, about data or model, the line and column of the recipe key they are about.
+
+    RecipeError and DataError are raised again with the place; those that name no key go through as they are.
+    """
+    try:
+        yield
+    except RecipeError as error:
+        source = _sought(path, overrides)
+        problems = [
+            problem if problem.file or not problem.key else _placed(source, problem) for problem in error.problems
+        ]
+        raise RecipeError(problems) from error
+    except DataError as error:
+        if not error.key:
+            raise
+        message = f"{locate(path, error.key, overrides)}: {error.key}: {error.message}"
+        raise DataError(message, error.hint, error.exit_code, error.key) from error
+
+
+def _placed(source: Source, problem: Problem) -> Problem:
+    return source.problem(tuple(problem.key.split(".")), problem.message, problem.hint)
+
+
+def _sought(path: str | Path, overrides: Sequence[str]) -> Source:
+    """Return the places of a recipe that was read before without a problem."""
     file, _ = find_recipe(path)
     source = read_source(_read(file), str(file))
     apply_overrides(source, overrides)
-    problem = source.problem(tuple(key.split(".")), "")
-    return place(problem.file, problem.line, problem.column)
+    return source
 
 
 def _short(file: Path) -> str:

@@ -33,6 +33,22 @@ _BOUNDS = {
     "less_than": ("a number below", "lt"),
     "less_than_equal": ("a number of at most", "le"),
 }
+# Words that other tools take where ours take another one.
+_OTHER_WORDS = {
+    "gpu": "cuda",
+    "adamw_torch": "adamw",
+    "adamw_hf": "adamw",
+    "adamw_torch_fused": "adamw",
+    "float16": "fp16",
+    "half": "fp16",
+    "bfloat16": "bf16",
+    "float32": "fp32",
+    "constant_with_warmup": "constant",
+    "sentiment-analysis": "text-classification",
+    "sequence-classification": "text-classification",
+    "causal-lm": "text-generation",
+    "language-modeling": "text-generation",
+}
 LONGEST_VALUE = 60
 
 
@@ -49,7 +65,7 @@ def found(value: Any) -> str:
         return "a mapping"
     if isinstance(value, list):
         return "a list"
-    return f"{value:g}" if isinstance(value, float) else str(value)[:LONGEST_VALUE]
+    return str(value)[:LONGEST_VALUE]
 
 
 def expected(error: ErrorDetails, key: Sequence[str | int] = ()) -> str:
@@ -81,9 +97,15 @@ def remark(value: Any, errors: Sequence[ErrorDetails]) -> str:
             return f"Take the quotes off: {value.lower()}."
         for error in errors:
             if error["type"] == "literal_error":
-                return closest(value, re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", ""))))
+                return nearest_word(value, re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", ""))))
     if "string_type" in kinds and isinstance(value, bool | int | float):
         return "Put it in quotes to make it text."
     if "int_type" in kinds and isinstance(value, float) and value.is_integer():
         return f"Write {int(value)}."
     return ""
+
+
+def nearest_word(word: str, words: Sequence[str]) -> str:
+    """Return a hint with the word of `words` that is meant by `word`."""
+    meant = _OTHER_WORDS.get(word.lower(), "")
+    return f"Did you mean {meant!r}?" if meant in words else closest(word, words)

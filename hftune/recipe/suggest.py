@@ -122,7 +122,7 @@ def nearest_key(key: str, section: str, sections: Mapping[str, Iterable[str]]) -
         dotted = next(path for path, name in elsewhere.items() if name == near[0])
         return f"Did you mean {dotted!r}?"
     if len(here) > LONGEST_LIST:
-        near = get_close_matches(word, here, n=3, cutoff=0.4)
+        near = get_close_matches(word, here, n=3, cutoff=0.5)
         found = f"Near it: {', '.join(near)}. " if near else ""
         return found + "hftune recipes schema lists every key."
     return closest(word, here) if here else f"{section!r} takes no options."

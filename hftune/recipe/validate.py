@@ -12,8 +12,17 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails
 
 from hftune.errors import Problem, RecipeError, UsageError, closest
-from hftune.recipe.messages import expected, found, remark
-from hftune.recipe.schema import Choice, DataSection, ModelSection, PluginConfig, Recipe, Section, TrainingSection
+from hftune.recipe.messages import expected, found, nearest_word, remark
+from hftune.recipe.schema import (
+    Choice,
+    DataSection,
+    ModelSection,
+    PluginConfig,
+    Recipe,
+    Section,
+    TrainingSection,
+    WindowSection,
+)
 from hftune.recipe.source import Path, Source, keys_only
 from hftune.recipe.suggest import nearest_key
 from hftune.registry import Registry
@@ -21,6 +30,11 @@ from hftune.registry import Registry
 TASKS: Registry[Any] = Registry("hftune.tasks", "task")
 METHODS: Registry[Any] = Registry("hftune.methods", "method")
 _SECTIONS: Mapping[str, type[Section]] = {"model": ModelSection, "data": DataSection, "training": TrainingSection}
+_WRITTEN_AS: Mapping[Path, tuple[str, str]] = {
+    ("model",): ("a Hub id, a folder, a starter, or a mapping of keys", "model: google-bert/bert-base-uncased"),
+    ("data",): ("a mapping of keys", "data: {source: hftune:movie-reviews}, or data: {files: reviews.csv}"),
+    ("training",): ("a mapping of keys", "training: {num_train_epochs: 3}"),
+}
 _SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "validation"}
 
@@ -75,7 +89,7 @@ def _choice(
     try:
         plugin = registry.load(name)
     except UsageError as error:
-        return None, [source.problem(where, error.message, error.hint)]
+        return None, [source.problem(where, error.message, nearest_word(name, registry.names()) or error.hint)]
     config_type: type[PluginConfig] = plugin.Config
     problems = [
         source.problem((*prefix, at) if at else prefix, message, at_key=True)
@@ -84,7 +98,7 @@ def _choice(
     try:
         config = config_type.model_validate(options)
     except ValidationError as error:
-        sections = {key: tuple(config_type.model_fields)}
+        sections = _section_keys() | {key: tuple(config_type.model_fields)}
         problems += _translate(source, error.errors(), prefix, sections, _owners(registry, name))
         return Choice(name=name), problems
     if problems:
@@ -104,13 +118,16 @@ def _owners(registry: Registry[Any], but: str) -> dict[str, str]:
 
 def _keys(task: Choice | None, method: Choice | None) -> dict[str, tuple[str, ...]]:
     """Return section -> its keys, for finding the nearest name."""
-    sections: dict[str, tuple[str, ...]] = {"": tuple(Recipe.model_fields)}
-    sections |= {name: tuple(section.model_fields) for name, section in _SECTIONS.items()}
-    sections["data.window"] = tuple(DataSection.model_fields["window"].annotation.model_fields)  # type: ignore[union-attr]
+    sections = _section_keys()
     for key, choice, registry in (("task", task, TASKS), ("method", method, METHODS)):
         names = [choice.name] if choice else registry.names()
         sections[key] = tuple(option for name in names for option in registry.load(name).Config.model_fields)
     return sections
+
+
+def _section_keys() -> dict[str, tuple[str, ...]]:
+    sections: dict[str, type[Section]] = {"": Recipe, **_SECTIONS, "data.window": WindowSection}
+    return {name: tuple(section.model_fields) for name, section in sections.items()}
 
 
 def _translate(
@@ -139,6 +156,10 @@ def _translate(
         if any(other != path and other[: len(path)] == path for other in wrong):
             continue  # the value fits another branch better: that one's problem says more
         value = _below(source.data, path)
+        if path in _WRITTEN_AS and not isinstance(value, dict):
+            wanted, hint = _WRITTEN_AS[path]
+            yield source.problem(path, f"found {found(value)}, expected {wanted}", hint)
+            continue
         wanted = " or ".join(dict.fromkeys(expected(branch, path[-1:]) for branch in branches))
         yield source.problem(path, f"found {found(value)}, expected {wanted}", remark(value, branches))
 

@@ -69,6 +69,39 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
         TOP + DATA + "training:\n  lr_scheduler_type: cosin\n",
         [(6, 22, "training.lr_scheduler_type", "expected 'linear', 'cosine'", "'cosine'")],
     ),
+    "other tools' words": (
+        TOP.replace("text-classification", "sentiment-analysis")
+        + DATA
+        + "training:\n  device: gpu\n  optim: adamw_hf\n",
+        [
+            (2, 7, "task", "no task named 'sentiment-analysis'", "'text-classification'"),
+            (6, 11, "training.device", "found the text 'gpu'", "'cuda'"),
+            (7, 10, "training.optim", "found the text 'adamw_hf'", "'adamw'"),
+        ],
+    ),
+    "no mappings where sections are": (
+        "name: a\ntask: text-classification\nmodel: 3\ndata: a.csv\ntraining: [1]\n",
+        [
+            (3, 8, "model", "found 3, expected a Hub id", "model: google-bert"),
+            (4, 7, "data", "found the text 'a.csv', expected a mapping", "data: {files:"),
+            (5, 11, "training", "found a list, expected a mapping", "training: {"),
+        ],
+    ),
+    "one of a list": (
+        TOP + DATA + "training:\n  report_to: [wandb, tensorbord]\n",
+        [(6, 22, "training.report_to.1", "expected 'tensorboard' or 'wandb'", "'tensorboard'")],
+    ),
+    "a name that is near none": (
+        TOP + DATA + "training:\n  zzz: 1\n",
+        [(6, 3, "training.zzz", "unknown key", "hftune recipes schema")],
+    ),
+    "key of a method outside it": (
+        TOP + DATA + "method: {name: lora, lr: 1e-3}\nwindow: {strid: 3}\n",
+        [
+            (5, 22, "method.lr", "unknown key", "'training.learning_rate'"),
+            (6, 1, "window", "unknown key", "data.window"),
+        ],
+    ),
     "duplicate key": (
         TOP + DATA + "training:\n  seed: 1\n  seed: 2\n",
         [(7, 3, "training.seed", "given twice, first on line 6, column 3", "Keep one")],

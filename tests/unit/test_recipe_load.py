@@ -9,8 +9,16 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from hftune.errors import RecipeError
-from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, locate, parse_recipe, shipped_recipes
+from hftune.errors import EXIT_USAGE, DataError, Problem, RecipeError
+from hftune.recipe.load import (
+    dump_recipe,
+    find_recipe,
+    load_recipe,
+    locate,
+    naming_lines,
+    parse_recipe,
+    shipped_recipes,
+)
 from hftune.recipe.schema import DataSection, Recipe
 
 SMALL: dict[str, Any] = {
@@ -279,3 +287,22 @@ def test_no_text_does_more_than_raise_a_recipe_error(junk: str, start: str, tmp_
         load_recipe(file)
     except RecipeError as error:
         assert error.problems
+
+
+def test_an_error_about_the_data_gets_the_line_of_its_key(recipe_file: Path) -> None:
+    with pytest.raises(DataError, match="no column 'text'") as data, naming_lines(recipe_file, ["data.label=y"]):
+        raise DataError("train: no column 'text'", "Columns found: a.", key="data.source")
+    assert data.value.message == f"{recipe_file}:4:16: data.source: train: no column 'text'"
+    assert (data.value.hint, data.value.exit_code) == ("Columns found: a.", EXIT_USAGE)
+    with pytest.raises(RecipeError) as recipe, naming_lines(recipe_file, ["data.label=y"]):
+        raise RecipeError(
+            [Problem("training.learning_rate", "too high"), Problem("data.label", "no"), Problem("", "x")]
+        )
+    places = [str(problem) for problem in recipe.value.problems]
+    assert places == [
+        f"{recipe_file}:6:18: training.learning_rate: too high",
+        "-s data.label=y: data.label: no",
+        "x",
+    ]
+    with pytest.raises(DataError, match=r"^no key$"), naming_lines(recipe_file):
+        raise DataError("no key")
