@@ -50,7 +50,7 @@ class Following:
             case "status":
                 self.status, self.reason = str(data.get("status")), str(data.get("reason") or "")
             case "phase":
-                self.phase, self.progress = str(data.get("phase") or ""), {}
+                self.phase, self.progress = str(data.get("detail") or data.get("phase") or ""), {}
             case "progress":
                 self.progress = data
             case "plan":
@@ -214,10 +214,9 @@ def _status(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
 
 
 def _phase(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
-    if data.get("phase") in ("", None, "training", "evaluating", "queued"):
+    if data.get("phase") in ("", None, "training", "evaluating", "saving", "queued"):
         return "", ""  # other lines say it
-    detail = f": {data['detail']}" if data.get("detail") else ""
-    return f"{data['phase']}{detail}", "dim"
+    return str(data.get("detail") or data["phase"]), "dim"
 
 
 def _plan(data: Mapping[str, Any], now: Following) -> tuple[str, str]:

@@ -98,23 +98,12 @@ def _in_this_process(path: Path, recipe: Recipe, output: Output, allow_inexact: 
         return attempt(run, recipe, signals, allow_inexact, train)
 
 
-def attempt(
-    run: RunWriter,
-    recipe: Recipe,
-    signals: Signals,
-    allow_inexact: bool = False,
-    train: Train | None = None,
-    queue: bool = True,
-) -> Outcome:
-    """Train once and set the state that the attempt ends with; everything that goes wrong is in the Outcome.
-
-    With `queue` the device is waited for first; `train` is `hftune.pipeline.train` when left out.
-    """
+def attempt(run: RunWriter, recipe: Recipe, signals: Signals, allow_inexact: bool, train: Train | None) -> Outcome:
+    """Train once and set the state that the attempt ends with; everything that goes wrong is in the Outcome."""
     try:
         try:
             with ExitStack() as held:
-                if queue:
-                    wait_for_devices(run, recipe, 1, held)
+                wait_for_devices(run, recipe, 1, held)
                 metrics = (train or _pipeline())(recipe, run, allow_inexact=allow_inexact)
             run.set_state(status="done", phase="", exit_code=EXIT_DONE)
             return Outcome("done", EXIT_DONE, metrics)

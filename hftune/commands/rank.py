@@ -1,7 +1,4 @@
-"""What each process of a group runs (`hftune run --processes N`): `python -m hftune.commands.rank RUN`.
-
-Its parent holds the lock and the device, shows the run and has sent stdout and stderr to the log.
-"""
+"""One process of a group (`--processes N`): what training/processes.py starts. Not a verb: programs only."""
 
 from __future__ import annotations
 
@@ -11,51 +8,57 @@ import time
 import traceback
 from pathlib import Path
 
-from hftune.commands.job import attempt
+from hftune.commands.job import failed, interrupted
 from hftune.commands.signals import Signals
-from hftune.errors import EXIT_DONE, EXIT_FAILED, InterruptedRun
+from hftune.errors import EXIT_DONE, HftuneError, InterruptedRun
 from hftune.recipe.load import load_recipe
+from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.writer import RunWriter
+from hftune.training.processes import end_with_launcher, launched_rank
 
-# An error that all ranks meet is rank 0's to write down; the first process that ends takes the others with it.
-PATIENCE_SECONDS = 5.0
+# When all processes meet the same error, rank 0 needs this long at most to report it; then the group is ended.
+_REPORT_SECONDS = 60.0
 
 
 def main() -> int:
-    """Train as one process of the group; rank 0 writes the run directory and its state."""
-    from hftune.training.processes import end_with_launcher, launched_rank
-
-    parser = argparse.ArgumentParser()
+    """Train as one process of a group; rank 0 alone writes the run directory. Return the exit code."""
+    parser = argparse.ArgumentParser(prog="hftune rank")
     parser.add_argument("run", type=Path)
     parser.add_argument("--allow-inexact", action="store_true")
     arguments = parser.parse_args()
     end_with_launcher()
-    if launched_rank() == 0:
-        return _first(arguments.run, arguments.allow_inexact)
-    return _other(arguments.run, arguments.allow_inexact)
+    recipe = load_recipe(arguments.run / layout.RECIPE)
+    return (_first if launched_rank() == 0 else _other)(arguments.run, recipe, arguments.allow_inexact)
 
 
-def _first(path: Path, allow_inexact: bool) -> int:
+def _first(path: Path, recipe: Recipe, allow_inexact: bool) -> int:
     with RunWriter.open(path) as run:
         run.start_heartbeat()
-        outcome = attempt(run, load_recipe(path / layout.RECIPE), Signals(), allow_inexact, queue=False)
-    # Stopped or paused on request is no failure of the group; the state says which.
-    return outcome.exit_code if outcome.error is not None else EXIT_DONE
+        try:
+            from hftune.pipeline import train
+
+            train(recipe, run, allow_inexact=allow_inexact)
+        except InterruptedRun as error:
+            return interrupted(run, Signals(), error.message).exit_code
+        except (Exception, SystemExit) as error:
+            traceback.print_exc()
+            return failed(run, error).exit_code
+        run.set_state(status="done", phase="", exit_code=EXIT_DONE)
+    return EXIT_DONE
 
 
-def _other(path: Path, allow_inexact: bool) -> int:
-    from hftune import pipeline
+def _other(path: Path, recipe: Recipe, allow_inexact: bool) -> int:
+    from hftune.pipeline import train
     from hftune.training.silent import SilentRun
 
     try:
-        pipeline.train(load_recipe(path / layout.RECIPE), SilentRun(path), allow_inexact=allow_inexact)
+        train(recipe, SilentRun(path), allow_inexact=allow_inexact)
     except InterruptedRun:
-        return EXIT_DONE
-    except Exception:
-        traceback.print_exc()
-        time.sleep(PATIENCE_SECONDS)
-        return EXIT_FAILED
+        return EXIT_DONE  # rank 0 gives the exit code; another one from here would end the group before it is done
+    except HftuneError as error:
+        time.sleep(_REPORT_SECONDS)
+        return error.exit_code
     return EXIT_DONE
 
 
