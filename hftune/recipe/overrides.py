@@ -16,7 +16,7 @@ _SHORTHANDS: dict[Path, str] = {
     ("data", "files"): "train",
 }
 _ORIGINS = ("source", "files", "rows")
-_OF_SOURCE = ("subset", "revision")  # they say which part of a Hub data set, and mean nothing elsewhere
+_OF_SOURCE = ("subset", "revision")  # they say which part of which Hub data set
 
 
 def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
@@ -53,23 +53,29 @@ def _set(source: Source, path: Path, value: Any, override: str) -> None:
             if path[:size] not in source.places:
                 source.origins.setdefault(path[:size], override)
         section = inner
-    if len(path) > 1 and path[0] == "data" and path[1] in _ORIGINS and value is not None:
-        _choose_origin(source, str(path[1]))
+    if value is not None:
+        _drop_rivals(source, path)
     section[path[-1]] = value
     _forget(source, path)
     source.origins[path] = override
 
 
-def _choose_origin(source: Source, chosen: str) -> None:
-    """Drop the recipe's other origins of data: who names a file on the command line wants that file, not both."""
-    dropped = [name for name in _ORIGINS if name != chosen]
-    if chosen != "source":
-        dropped += _OF_SOURCE
-    elif source.data["data"].get("source") is not None:
-        return
+def _drop_rivals(source: Source, path: Path) -> None:
+    """Drop what the recipe says of the data or weights that `path` replaces.
+
+    Who names a file on the command line wants that file, not both; a revision or subset of one thing on the Hub is
+    wrong for another. What another override said stays.
+    """
+    section, key = path[0], path[1] if len(path) > 1 else ""
+    dropped: list[str] = []
+    if section == "data" and key in _ORIGINS:
+        dropped = [name for name in _ORIGINS if name != key]
+        dropped += [name for name in _OF_SOURCE if (section, name) not in source.origins]
+    elif path == ("model", "id"):
+        dropped = [name for name in ("revision",) if (section, name) not in source.origins]
     for name in dropped:
-        source.data["data"].pop(name, None)
-        _forget(source, ("data", name))
+        source.data[section].pop(name, None)
+        _forget(source, (section, name))
 
 
 def _forget(source: Source, path: Path) -> None:

@@ -53,6 +53,7 @@ def _as_tuple(value: Any) -> Any:
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator in use takes
 
 
 class Choice(Section):
@@ -158,7 +159,7 @@ class DataSection(Section):
     window: WindowSection = Field(default_factory=WindowSection, description="used with `too_long: window`")
     validation_share: Share = Field(0.1, description="share of train that becomes validation where there is none")
     test_share: Share = Field(0.1, description="share of train that becomes test where there is none")
-    split_seed: int = Field(
+    split_seed: Seed = Field(
         0, description="seed of that cut; apart from training.seed, so that seeds share their test split"
     )
     group: str | None = Field(
@@ -262,7 +263,7 @@ class TrainingSection(Section):
     report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_as_tuple)] = Field(
         (), description="also log there; the package must be installed"
     )
-    seed: int = Field(0, description="of initial weights, data order, dropout")
+    seed: Seed = Field(0, description="of initial weights, data order, dropout")
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

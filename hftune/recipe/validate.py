@@ -144,7 +144,8 @@ def _translate(
     wrong: dict[Path, list[ErrorDetails]] = {}
     for error in errors:
         path = (*prefix, *keys_only(error["loc"], _below(source.data, prefix)))
-        if error["type"] == "conflict" or (not prefix and error["loc"][:1] in (("task",), ("method",))):
+        asked_already = len(error["loc"]) == (0 if prefix else 1)  # `conflicts` says more, and says it of broken ones
+        if (error["type"] == "conflict" and asked_already) or (not prefix and error["loc"][0] in ("task", "method")):
             continue
         if error["type"] == "missing":
             yield source.problem((*path, error["loc"][-1]), "missing", _why(error["loc"]))
