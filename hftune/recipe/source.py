@@ -50,7 +50,7 @@ class Source:
 
     def problem(self, path: Path, message: str, hint: str = "", at_key: bool = False) -> Problem:
         """Return a problem at `path`, or at the nearest of its parents that has a place."""
-        key = ".".join(str(part) for part in path)
+        key = dotted(path)
         for size in range(len(path), -1, -1):
             known = path[:size]
             if known in self.origins:
@@ -222,8 +222,7 @@ class _Walk:
 
     def add(self, node: Node, path: Path, message: str, hint: str = "") -> None:
         """Note a problem that stands at `node` itself."""
-        key = ".".join(str(part) for part in path)
-        self.source.problems.append(Problem(key, message, hint, self.source.file, *_mark(node)))
+        self.source.problems.append(Problem(dotted(path), message, hint, self.source.file, *_mark(node)))
 
     def stop(self, path: Path, message: str) -> None:
         """Give up, naming the key at the top under which `path` grew: what comes after would be as endless."""
@@ -239,6 +238,11 @@ def _integer(text: str) -> int:
 
 def _mark(node: Node) -> tuple[int, int]:
     return node.start_mark.line + 1, node.start_mark.column + 1
+
+
+def dotted(path: Path) -> str:
+    """Return `path` as people write it; a key that could move a terminal's cursor is shown escaped."""
+    return ".".join(part if (part := str(step)).isprintable() else ascii(part) for step in path)
 
 
 def keys_only(location: Iterable[str | int], data: Any) -> Path:

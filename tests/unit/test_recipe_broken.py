@@ -220,6 +220,47 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
         TOP + "data: &d {source: a}\ntraining:\n  <<: *d\n",
         [(6, 3, "training", "no merge key", "Write the keys out")],
     ),
+    "tag that is not true": (
+        TOP + DATA + "training: {seed: !!int one}\n",
+        [
+            (5, 18, "training.seed", "'one' is not the int that its tag says", ""),
+            (5, 18, "training.seed", "nothing", ""),
+        ],
+    ),
+    "tag on text": (TOP + DATA + "description: !python/name:os x\n", [(5, 14, "description", "are not read", "plain")]),
+    "key that is no word": (TOP + DATA + "? [a, b]\n: 1\n", [(5, 3, "", "a key must be a word", "")]),
+    "escape sequence in a key": (TOP + DATA + '"\\e[31m": 1\n', [(5, 1, "'\\x1b[31m'", "unknown key", "")]),
+    "number of too many digits": (
+        TOP + DATA + f"training: {{seed: {'9' * 5000}}}\n",
+        [(5, 18, "training.seed", "is not the int", ""), (5, 18, "training.seed", "found nothing", "")],
+    ),
+    "seed out of range": (
+        TOP + DATA + "training: {seed: -1, max_steps: 2.0}\n",
+        [
+            (5, 18, "training.seed", "found -1, expected a number of at least 0", ""),
+            (5, 33, "training.max_steps", "found 2.0, expected a whole number", "Write 2."),
+        ],
+    ),
+    "truth in quotes": (
+        TOP + DATA + "training: {group_by_length: 'False'}\n",
+        [(5, 29, "training.group_by_length", "found the text 'False'", "Take the quotes off: false.")],
+    ),
+    "two kinds of generation data": (
+        "name: a\ntask: text-generation\nmodel: a/b\ndata: {source: s, messages: m, prompt: p, completion: c}\n",
+        [(4, 19, "data.messages", "give either `messages` or `prompt` and `completion`", "")],
+    ),
+    "sizes of a pretrained model": (
+        "name: a\ntask: text-classification\nmodel: {id: a/b, config: {layers: 2}}\n" + DATA,
+        [(3, 18, "model.config", "those of a pretrained one are fixed", "")],
+    ),
+    "no file": (TOP + "data: {files: {}}\n", [(4, 8, "data.files", "no file is named", "")]),
+    "key of the top in a section": (
+        TOP + DATA + "training: {method: lora, descripton: x}\n",
+        [
+            (5, 12, "training.method", "unknown key", "at the top"),
+            (5, 26, "training.descripton", "unknown key", "'description'"),
+        ],
+    ),
     "two documents": (TOP + DATA + "---\nname: b\n", [(5, 1, "", "another document", "One recipe a file")]),
     "YAML 1.1": ("%YAML 1.1\n---\n" + TOP + DATA, [(1, 1, "", "YAML 1.2", "%YAML")]),
     "list at the top": ("- name: a\n- task: b\n", [(1, 1, "", "a recipe is a mapping of keys", "bert_cls")]),
@@ -303,6 +344,14 @@ def test_a_problem_of_an_override_names_the_override(tmp_path: Path) -> None:
         "  It is an option of lora: method: {name: lora, r: …}.",
         "-s training.lr=3: training.lr: unknown key\n  Did you mean 'learning_rate'?",
         "-s training.seed=x: training.seed: found the text 'x', expected a whole number",
+    ]
+
+
+def test_an_override_that_is_no_yaml_says_so(tmp_path: Path) -> None:
+    problems = problems_of(TOP + DATA, tmp_path, "data.label_names=[a, b", "training.seed={a: 1, a: 2}")
+    assert [(problem.file.partition("=")[0], problem.line) for problem in problems] == [
+        ("-s data.label_names", 1),
+        ("-s training.seed", 1),
     ]
 
 

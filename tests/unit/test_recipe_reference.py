@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from hftune.recipe.json_schema import json_schema
-from hftune.recipe.reference import BEGIN, END, reference
+from hftune.recipe.reference import BEGIN, END, embed, reference
 from hftune.recipe.schema import DataSection, ModelSection, Recipe, Section, TrainingSection, WindowSection
 from hftune.recipe.validate import METHODS, TASKS
 
@@ -73,3 +73,13 @@ def test_every_reference_in_the_json_schema_leads_somewhere() -> None:
     known = {f"#/$defs/{name}" for name in schema["$defs"]}
     assert set(references(schema)) <= known
     assert "Choice" not in schema["$defs"]
+
+
+def test_the_reference_is_put_between_the_markers(tmp_path: Path) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    assert embed(readme)
+    assert readme.read_text() == f"before\n{BEGIN}\n{reference()}{END}\nafter\n"
+    readme.write_text("no markers")
+    assert not embed(readme)
+    assert readme.read_text() == "no markers"
