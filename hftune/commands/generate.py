@@ -23,9 +23,10 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
-    from hftune.inference.predictor import Predictor
+    from hftune.inference.predictor import GENERATES, Predictor
 
     predictor = Predictor.load(run, step)
+    predictor.require(GENERATES)
 
     def show(piece: str, tokens: int) -> None:
         if not output.json:

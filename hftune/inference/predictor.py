@@ -101,6 +101,14 @@ class Predictor:
             "load_seconds": round(self.load_seconds, 3),
         }
 
+    def require(self, task: str) -> None:
+        """Raise TaskError, naming the command to use instead, when the model is not of `task`."""
+        name = self.loaded.path.name
+        if task == CLASSIFIES and self.task != task:
+            raise TaskError(f"{name} writes text ({self.task}), it has no labels", hint="Use `hftune generate`.")
+        if task == GENERATES and self.task != task:
+            raise TaskError(f"{name} gives labels ({self.task}), it writes no text", hint="Use `hftune predict`.")
+
     def classify(
         self,
         texts: Sequence[str],
@@ -113,10 +121,7 @@ class Predictor:
         When `cancelled` turns true the list ends early. Raises UsageError for a generator, for pairs that are missing
         or too many, OutOfMemoryError.
         """
-        if self.task != CLASSIFIES:
-            raise TaskError(
-                f"{self.loaded.path.name} writes text ({self.task}), it has no labels", hint="Use `hftune generate`."
-            )
+        self.require(CLASSIFIES)
         wants_pairs = self.loaded.recipe.data.text_pair is not None
         if wants_pairs != (pairs is not None) or (pairs is not None and len(pairs) != len(texts)):
             expected = "two texts each" if wants_pairs else "one text each"
@@ -139,10 +144,7 @@ class Predictor:
 
         `cancelled` is asked between two tokens. Raises UsageError for a classifier, OutOfMemoryError.
         """
-        if self.task != GENERATES:
-            raise TaskError(
-                f"{self.loaded.path.name} gives labels ({self.task}), it writes no text", hint="Use `hftune predict`."
-            )
+        self.require(GENERATES)
         settings = decoding or Decoding()
         asked: str | list[dict[str, str]]
         if isinstance(prompt, str):

@@ -1,0 +1,127 @@
+"""`hftune predict RUN [TEXT… | --input F --output F]`: labels with probabilities for texts, lines or a file.
+
+Files keep their order and columns; a row that cannot be labelled stays in its place with an `error` and is named on
+stderr; the exit code is still 0, and the summary says how many there were. `--output` appears only when it is whole.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Sequence
+from itertools import islice
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune.commands.bars import prediction_lines
+from hftune.errors import EXIT_DONE, UsageError
+from hftune.output import Output
+from hftune.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from hftune.inference.predictor import Predictor
+    from hftune.inference.row_files import Row
+
+BAD_ROWS_SHOWN = 20
+SHOWN_TEXT = 76  # characters of a text shown above its bars
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Label what is given; 0 also when single rows could not be."""
+    _check(arguments)
+    from hftune.runs.reader import find_run, split_step
+
+    name, step = split_step(arguments.run)
+    run = find_run(name, arguments.runs_dir)
+    from hftune.inference.predictor import CLASSIFIES, Predictor
+
+    predictor = Predictor.load(run, step)
+    predictor.require(CLASSIFIES)
+    if arguments.input:
+        _label_file(arguments, predictor, output)
+    else:
+        for texts in _pieces(arguments, predictor):
+            _label_texts(predictor, texts, arguments.batch_size, output)
+    return EXIT_DONE
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    if arguments.input and arguments.text:
+        raise UsageError("texts and --input at once", hint="Give either.")
+    if arguments.output and not arguments.input:
+        raise UsageError(
+            "--output without --input", hint="Labels of single texts go to standard output: --json > FILE."
+        )
+    if arguments.batch_size < 1:
+        raise UsageError(f"--batch-size {arguments.batch_size}", hint="It must be 1 or more.")
+    if not arguments.text and not arguments.input and sys.stdin.isatty():
+        raise UsageError("no text", hint=f'`hftune predict {arguments.run} "a text"`, or --input FILE.')
+
+
+def _pieces(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[list[tuple[str, ...]]]:
+    """Yield batches of texts (or pairs of texts) from the command line or standard input."""
+    from hftune.inference.file_labels import typed_lines
+
+    size = 2 if predictor.loaded.recipe.data.text_pair else 1
+    if len(arguments.text) % size:
+        raise UsageError(f"{len(arguments.text)} texts, but this model takes two at a time")
+    texts = iter(arguments.text or typed_lines())
+    groups = iter(lambda: tuple(islice(texts, size)), ())
+    # A pipe is answered line by line: who writes into it may wait for the answer.
+    batch = arguments.batch_size if arguments.text else 1
+    while some := list(islice(groups, batch)):
+        if len(some[-1]) < size:
+            raise UsageError("the last text has no second one", hint="This model takes two texts at a time.")
+        yield some
+
+
+def _label_texts(predictor: Predictor, texts: Sequence[tuple[str, ...]], batch_size: int, output: Output) -> None:
+    good = [item for item in texts if all(part.strip() for part in item)]
+    pairs = [item[1] for item in good] if good and len(good[0]) > 1 else None
+    found = iter(predictor.classify([item[0] for item in good], batch_size, pairs) if good else ())
+    for item in texts:
+        asked = {"text": item[0], **({"text_pair": item[1]} if len(item) > 1 else {})}
+        if not all(part.strip() for part in item):
+            output.emit({**asked, "error": "the text is empty"})
+            output.note("hftune: an empty text has no label")
+            continue
+        prediction = next(found)
+        record = prediction.to_dict()
+        output.emit({**asked, **record})
+        if not output.json:
+            _show(item, record, output)
+
+
+def _show(item: tuple[str, ...], record: dict[str, Any], output: Output) -> None:
+    for part in item:
+        shown = sanitize(part)
+        output.say(shown if len(shown) <= SHOWN_TEXT else shown[: SHOWN_TEXT - 1] + "…")
+    for line in prediction_lines(record, output.stdout):
+        output.say("  " + line)
+    if record["truncated"]:
+        output.note(f"  only the beginning was read: the text has {record['tokens']} tokens")
+
+
+def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Output) -> None:
+    from hftune.inference.file_labels import label_file
+
+    shown = 0
+
+    def report(row: Row) -> None:
+        nonlocal shown
+        shown += 1
+        if shown <= BAD_ROWS_SHOWN:
+            output.note(f"hftune: {arguments.input}:{row.number}: {sanitize(row.error)}")
+
+    def emit(record: Any) -> None:
+        print(json.dumps(record, default=str), file=output.stdout)
+
+    sink = Path(arguments.output) if arguments.output else None
+    done = label_file(predictor, Path(arguments.input), sink, arguments.batch_size, report, emit)
+    if done.bad > BAD_ROWS_SHOWN:
+        output.note(f"hftune: … and {done.bad - BAD_ROWS_SHOWN} more")
+    bad = f", {done.bad} of them without a label (column `error`)" if done.bad else ""
+    output.note(f"{done.rows} rows{bad}" + (f" → {sink}" if sink else ""))
+    if sink is not None:
+        output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad})
