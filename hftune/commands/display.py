@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 REFRESH_PER_SECOND = 4
 # A step can take a millisecond: a plain line for each would be a flood, also when a finished run is replayed.
 PLAIN_TRAIN_SECONDS = 1.0
+SHOWN_METRICS = 3
 MARKS = {"error": "✗", "warning": "!", "info": "·"}
 STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 
@@ -182,7 +183,7 @@ class Display:
         now = self.following
         if not now.evaluation:
             return ""
-        text = f"{sanitize(now.evaluation.get('split', ''))}  {metrics(now.evaluation.get('metrics') or {})}"
+        text = f"{now.evaluation.get('split', '')}  {_headline_metrics(now.evaluation, now)}"
         if now.best:
             text += f"  (best {figure(now.best.get('value'))} at {now.best.get('step')})"
         return sanitize(text)
@@ -242,9 +243,16 @@ def _eval(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     seconds = (data.get("timing") or {}).get("seconds")
     took = f", {duration(seconds)}" if seconds is not None else ""
     return (
-        f"eval  step {_int(data.get('step')):,}  {data.get('split')}  {metrics(data.get('metrics') or {})}  "
+        f"eval  step {_int(data.get('step')):,}  {data.get('split')}  {_headline_metrics(data, now)}  "
         f"({_int(data.get('examples')):,} examples{took})"
     ), "bold"
+
+
+def _headline_metrics(data: Mapping[str, Any], now: Following) -> str:
+    """Return the metric that picks the best model, the loss, and one more: what fits on a line."""
+    values = data.get("metrics") or {}
+    names = list(dict.fromkeys([str(now.plan.get("metric")), "loss", *values]))
+    return metrics({name: values[name] for name in [name for name in names if name in values][:SHOWN_METRICS]})
 
 
 def _checkpoint(data: Mapping[str, Any], now: Following) -> tuple[str, str]:

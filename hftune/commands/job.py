@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from hftune.commands import summary
 from hftune.commands.display import Display
 from hftune.commands.signals import Signals, asking_to_stop
-from hftune.commands.streams import into_log
+from hftune.commands.streams import give_up_stdout, into_log
 from hftune.errors import EXIT_DONE, EXIT_USAGE, HftuneError, InterruptedRun, RunError
 from hftune.output import Output, describe
 from hftune.recipe.load import load_recipe
@@ -78,7 +78,11 @@ def carry_out(
             outcome = carry_out_in_group(path, recipe, output, processes, allow_inexact)
         else:
             outcome = _in_this_process(path, recipe, output, allow_inexact, train)
-    return conclude(path, outcome, output, debug, time.monotonic() - began)
+    try:
+        return conclude(path, outcome, output, debug, time.monotonic() - began)
+    except OSError:  # the terminal or the reader has gone; the run has ended as it has
+        give_up_stdout()
+        return outcome.exit_code
 
 
 def _in_this_process(path: Path, recipe: Recipe, output: Output, allow_inexact: bool, train: Train | None) -> Outcome:

@@ -43,13 +43,14 @@ def into_log(log: Path, output: Output) -> Iterator[Output]:
     os.dup2(descriptor, 1)
     os.dup2(descriptor, 2)
     os.close(descriptor)
-    for stream in (sys.stdout, sys.stderr):
-        if isinstance(stream, io.TextIOWrapper):
-            stream.reconfigure(line_buffering=True)  # or the log would lag behind by kilobytes
+    before = (sys.stdout, sys.stderr)
+    # Line by line, or the log would lag behind by kilobytes; and what printed elsewhere (an app, a test) prints here.
+    sys.stdout, sys.stderr = (os.fdopen(number, "w", 1, "utf-8", "replace", closefd=False) for number in (1, 2))
     try:
         yield Output(as_json=output.json, stdout=streams[0], stderr=streams[1])
     finally:
         _flush()
+        sys.stdout, sys.stderr = before
         for target, original in enumerate(kept, start=1):
             os.dup2(original, target)
             os.close(original)
@@ -74,3 +75,10 @@ def _flush() -> None:
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
+
+
+def give_up_stdout() -> None:
+    """Send what is left for a reader that has gone to nowhere, so that Python does not complain about it at exit."""
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    os.dup2(nowhere, 1)
+    os.close(nowhere)

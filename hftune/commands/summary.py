@@ -18,37 +18,34 @@ Metrics = Mapping[str, Mapping[str, Any]]
 
 
 def read_metrics(run: Path) -> Metrics:
-    """Return metrics.json, empty when there is none."""
-    try:
-        found = json.loads((run / layout.METRICS).read_bytes())
-    except (OSError, ValueError):
-        return {}
-    return {split: values for split, values in found.items() if isinstance(values, dict)}
+    """Return the figures in metrics.json, empty when there is none."""
+    return {split: values for split, values in _metrics_file(run).items() if isinstance(values, dict)}
 
 
 def say_done(run: Path, metrics: Metrics, output: Output, seconds: float | None = None) -> None:
-    """Print figures by split, the run directory and the next commands."""
+    """Print figures by split, what makes them doubtful, the run directory and the next commands."""
     output.say("done" + (f" in {duration(seconds)}" if seconds is not None else ""))
     for line in table(metrics):
         output.say(line)
+    warnings = _metrics_file(run).get("warnings")
+    for warning in warnings if isinstance(warnings, list) else ():
+        output.say(f"  ! {sanitize(warning)}")
     output.say(f"  run   {sanitize(run)}")
     for index, line in enumerate(next_commands(run)):
         output.say(f"  {'next' if index == 0 else '    '}  {line}")
 
 
 def table(metrics: Metrics) -> list[str]:
-    """Return one line a split under a line of metric names."""
+    """Return one line a metric and one column a split, which fits in 80 columns whatever the metrics are called."""
     names = list(dict.fromkeys(name for values in metrics.values() for name in values))
     if not names:
         return []
-    widths = [max(len(name), 8) for name in names]
-    head = " " * 14 + "".join(f"  {sanitize(name):>{width}}" for name, width in zip(names, widths, strict=True))
-    rows = [head]
-    for split, values in metrics.items():
-        cells = [figure(values[name]) if name in values else "" for name in names]
-        shown = "".join(f"  {cell:>{width}}" for cell, width in zip(cells, widths, strict=True))
-        rows.append(f"  {sanitize(split):<12}{shown}")
-    return [row.rstrip() for row in rows]
+    width = max(map(len, names))
+    rows = [" " * width + "".join(f"  {sanitize(split):>12}" for split in metrics)]
+    for name in names:
+        cells = [figure(values[name]) if name in values else "" for values in metrics.values()]
+        rows.append(f"{sanitize(name):<{width}}" + "".join(f"  {cell:>12}" for cell in cells))
+    return [f"  {row}".rstrip() for row in rows]
 
 
 def next_commands(run: Path) -> list[str]:
@@ -68,3 +65,11 @@ def short_name(run: Path) -> str:
     if run.resolve().parent != folder.resolve():
         return sanitize(run)
     return "latest" if find_run("latest", folder).name == run.name else sanitize(run.name)
+
+
+def _metrics_file(run: Path) -> dict[str, Any]:
+    try:
+        found = json.loads((run / layout.METRICS).read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}
