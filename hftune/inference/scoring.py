@@ -1,0 +1,232 @@
+"""A run's model scored on labelled rows: figures with intervals, per class, calibration, and its worst mistakes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune.errors import DataError, closest
+from hftune.inference.classification import MULTI, REGRESSION, length_batches, probabilities
+from hftune.inference.predictor import CLASSIFIES, Predictor
+
+if TYPE_CHECKING:
+    import torch
+    from datasets import Dataset
+
+    from hftune.tasks import Prepared
+
+GENERATION_BATCH = 8  # logits of a language model are large: tokens x vocabulary
+SHOWN_TEXT = 200
+
+
+@dataclass(frozen=True)
+class Score:
+    """What `hftune evaluate --json` prints; parts that the task does not have are None.
+
+    `metrics`: name -> value, low, high (95%). `confusion`: labels, and counts [true][predicted]. `calibration`: error
+    (expected calibration error, 15 bins) and bins. `worst`: mistakes, highest loss first.
+    """
+
+    run: str
+    step: int | None
+    task: str
+    split: str
+    rows: int
+    metrics: dict[str, dict[str, float | None]]
+    per_class: dict[str, dict[str, float | int]] | None = None
+    confusion: dict[str, Any] | None = None
+    calibration: dict[str, Any] | None = None
+    worst: list[dict[str, Any]] = field(default_factory=list)
+    notices: list[str] = field(default_factory=list)
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the score as JSON holds it."""
+        return asdict(self)
+
+
+def load_rows(
+    predictor: Predictor, split: str | None, file: Path | None, note: Callable[[str], None]
+) -> tuple[str, Dataset]:
+    """Return the name and rows of a split of the run's data, or of a labelled file; raises DataError."""
+    from hftune.data.load import load_file, load_splits, split_name
+
+    if file is not None:
+        return file.name, load_file(file)
+    splits = load_splits(predictor.loaded.recipe.data, note)
+    wanted = split_name(split or "test")
+    if wanted not in splits:
+        raise DataError(f"the run's data have no {wanted} split", hint=closest(wanted, splits))
+    return wanted, splits[wanted]
+
+
+def score(predictor: Predictor, split: str, rows: Dataset, worst: int = 10, batch_size: int = 32) -> Score:
+    """Score the model on labelled rows; raises DataError for a missing column or a label that it does not know."""
+    from hftune import tasks
+
+    loaded = predictor.loaded
+    task = tasks.registry.load(predictor.task)
+    # Without a split called train the task takes the labels from the trained model.
+    name = split if split != "train" else "train rows"
+    prepared = task.prepare(loaded.recipe, {name: rows}, loaded.tokenizer, loaded.model.config)
+    found: dict[str, Any]
+    if predictor.task == CLASSIFIES:
+        found = _score_labels(predictor, task, prepared, name, rows, worst, batch_size)
+    else:
+        found = _score_language(predictor, prepared, name, rows, worst)
+    return Score(
+        run=str(loaded.path),
+        step=loaded.step,
+        task=predictor.task,
+        split=split,
+        notices=[notice.message for notice in prepared.notices if notice.level != "info"],
+        **found,
+    )
+
+
+def _score_labels(
+    predictor: Predictor, task: Any, prepared: Prepared, name: str, rows: Dataset, worst: int, batch_size: int
+) -> dict[str, Any]:
+    import numpy as np
+
+    from hftune.inference import statistics
+
+    data = predictor.loaded.recipe.data
+    targets = dict(zip(prepared.splits[name]["row"], prepared.splits[name]["labels"], strict=True))
+    numbers = sorted(targets)
+    texts = rows.select(numbers)
+    pairs = texts[data.text_pair][:] if data.text_pair else None
+    predictions = predictor.classify(texts[data.text][:], batch_size, pairs)
+    logits = np.array([prediction.logits for prediction in predictions])
+    references = np.array([targets[number] for number in numbers])
+    loss, weight = _row_losses(predictor, task, prepared, logits, references)
+    kind, names = predictor.problem_type, predictor.labels
+    losses = (loss, weight)
+    found: dict[str, Any] = {"rows": len(numbers)}
+    if kind == REGRESSION:
+        answers = logits[:, 0]
+        wrong = np.ones(len(numbers), dtype=bool)
+        found["metrics"] = statistics.plain(statistics.regression(references.astype(float), answers, *losses))
+    elif kind == MULTI:
+        shares = probabilities(logits, MULTI)
+        answers, references = (logits > 0).astype(int), references.astype(int)
+        wrong = (answers != references).any(axis=1)
+        found["metrics"] = statistics.plain(statistics.multi_label(references, answers, *losses))
+        found["per_class"] = statistics.per_class(references, answers, names)
+        error, bins = statistics.calibration(shares.ravel(), references.ravel())
+        found["calibration"] = {"error": error, "bins": bins}
+    else:
+        shares = probabilities(logits, str(kind))
+        answers = logits.argmax(axis=1)
+        wrong = answers != references
+        found["metrics"] = statistics.plain(statistics.single_label(references, answers, len(names), *losses))
+        one_hot = np.eye(len(names), dtype=int)
+        found["per_class"] = statistics.per_class(one_hot[references], one_hot[answers], names)
+        matrix = statistics.confusion(references, answers, len(names))
+        found["confusion"] = {"labels": names, "matrix": matrix.tolist()}
+        error, bins = statistics.calibration(shares.max(axis=1), ~wrong)
+        found["calibration"] = {"error": error, "bins": bins}
+    order = [index for index in np.argsort(-loss, kind="stable").tolist() if wrong[index]][:worst]
+    found["worst"] = [
+        {
+            "row": numbers[index],
+            "text": shorten(texts[index][data.text]),
+            "label": _named(references[index], names, kind),
+            "predicted": predictions[index].answer,
+            "loss": float(loss[index]),
+        }
+        for index in order
+    ]
+    return found
+
+
+def _row_losses(predictor: Predictor, task: Any, prepared: Prepared, logits: Any, references: Any) -> tuple[Any, Any]:
+    """Return each row's loss and weight [rows] as the task has them in training; their sums' quotient is the loss."""
+    import numpy as np
+    import torch
+
+    kind = torch.int64 if predictor.problem_type not in (MULTI, REGRESSION) else torch.float32
+    table, labels = torch.tensor(logits, dtype=torch.float32), torch.tensor(references, dtype=kind)
+    recipe = predictor.loaded.recipe
+    found = []
+    for index in range(len(table)):
+        batch = {"labels": labels[index : index + 1]}
+        loss = task.loss(recipe, prepared, table[index : index + 1], batch)
+        found.append((float(loss), float(task.weight(recipe, prepared, batch))))
+    losses, weights = np.array(found).T
+    return losses, weights
+
+
+def _named(reference: Any, names: Sequence[str], kind: str | None) -> Any:
+    if kind == REGRESSION:
+        return float(reference)
+    if kind == MULTI:
+        return [name for name, present in zip(names, reference, strict=True) if present]
+    return names[int(reference)]
+
+
+def _score_language(predictor: Predictor, prepared: Prepared, name: str, rows: Dataset, worst: int) -> dict[str, Any]:
+    """Score a language model; a document's windows count as one document."""
+    import numpy as np
+
+    from hftune.inference import statistics
+
+    examples = prepared.splits[name]
+    sums: dict[int, list[float]] = {}
+    has_bytes = "text_bytes" in examples.column_names
+    for indices in length_batches(examples["length"], GENERATION_BATCH):
+        some = [examples[index] for index in indices]
+        for example, figures in zip(some, _token_sums(predictor, prepared.collate(some)), strict=True):
+            text_bytes = float(example["text_bytes"]) if has_bytes else 0.0
+            held = sums.setdefault(example["row"], [0.0, 0.0, 0.0, 0.0])
+            for place, value in enumerate((*figures, text_bytes)):
+                held[place] += value
+    numbers = sorted(sums)
+    nll, tokens, correct, text_bytes_all = np.array([sums[number] for number in numbers]).T
+    order = np.argsort(-nll / np.maximum(tokens, 1), kind="stable")[:worst].tolist()
+    return {
+        "rows": len(numbers),
+        "metrics": statistics.plain(statistics.language(nll, tokens, correct, text_bytes_all)),
+        "worst": [
+            {
+                "row": numbers[index],
+                "text": shorten(_document(predictor, rows[numbers[index]])),
+                "tokens": int(tokens[index]),
+                "loss": float(nll[index] / max(tokens[index], 1)),
+            }
+            for index in order
+        ],
+    }
+
+
+def _token_sums(predictor: Predictor, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, float]]:
+    """Return (negative log likelihood, tokens, tokens guessed right) of each example of a batch, learned tokens only."""
+    import torch
+    from torch.nn import functional
+
+    model = predictor.loaded.model
+    with torch.inference_mode():
+        inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
+        logits = model(**inputs).logits[:, :-1].float()
+        targets = batch["labels"][:, 1:].to(logits.device)
+        learned = targets != -100
+        nll = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")
+        right = (logits.argmax(-1) == targets) & learned
+        table = torch.stack([nll.double().sum(1), learned.double().sum(1), right.double().sum(1)], dim=1)
+    return [(row[0], row[1], row[2]) for row in table.cpu().tolist()]
+
+
+def _document(predictor: Predictor, row: dict[str, Any]) -> str:
+    data = predictor.loaded.recipe.data
+    if data.messages is not None:
+        return " / ".join(str(message.get("content", "")) for message in row[data.messages])
+    if data.prompt is not None and data.completion is not None:
+        return f"{row[data.prompt]}{row[data.completion]}"
+    return str(row[data.text])
+
+
+def shorten(text: str, most: int = SHOWN_TEXT) -> str:
+    """Return at most `most` characters of a text, on one line."""
+    line = " ".join(text[: most * 4].split())
+    return line if len(line) <= most else line[: most - 1] + "…"
