@@ -121,7 +121,9 @@ def _announce(setup: Setup, model: PreTrainedModel, progress: Progress) -> None:
         metric=plan.metric,
     )
     if training.gradient_checkpointing:
-        model.gradient_checkpointing_enable({"use_reentrant": False})
+        # transformers 6 has only the new name, early versions of 5 only the old one.
+        enable = getattr(model, "activation_checkpointing_enable", None) or model.gradient_checkpointing_enable
+        enable({"use_reentrant": False})
 
 
 def _now(run: RunWriter, detail: str) -> None:

@@ -77,7 +77,6 @@ class _Loop:
 
     def _take_step(self) -> None:
         progress = self.progress
-        requests = self._requests()
         result = train_step(self.setup, self.learner, progress, self._batch(progress.step))
         self._account(result)
         if self.plan.logs_at(progress.step):
@@ -87,7 +86,7 @@ class _Loop:
         better = self._evaluate_if_due()
         if reason := self._reason_to_save(better):
             self._save(reason)
-        for request in requests:
+        for request in self._requests():
             self._obey(request)
 
     def _batch(self, step: int) -> Indices:

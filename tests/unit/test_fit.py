@@ -1,0 +1,380 @@
+"""The loop: the same curve as plain PyTorch, and all that may happen on the way."""
+
+from __future__ import annotations
+
+import json
+import math
+import shutil
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from hftune import methods, tasks
+from hftune.data.batches import batch_plan
+from hftune.data.load import load_splits
+from hftune.errors import HftuneError, InterruptedRun, ModelError, UsageError
+from hftune.modeling.loading import load_config
+from hftune.modeling.tokenizer import load_tokenizer
+from hftune.pipeline import train
+from hftune.recipe.load import dump_recipe, parse_recipe
+from hftune.recipe.schema import Recipe
+from hftune.runs import layout
+from hftune.runs.events import Event
+from hftune.runs.reader import read_events
+from hftune.runs.writer import RunWriter
+from hftune.training import evaluation, fit, step
+from hftune.training.evaluation import fetch
+from hftune.training.randomness import seed_initial_weights
+
+Subscriber = Callable[[RunWriter, Event], None]
+LORA = {"name": "lora", "r": 4, "lora_dropout": 0.0}
+
+
+@pytest.fixture(scope="module")
+def calm_bert(tiny_bert_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny BERT without dropout."""
+    return without_dropout(tiny_bert_folder, tmp_path_factory.mktemp("calm") / "bert")
+
+
+@pytest.fixture(scope="module")
+def calm_gpt2(tiny_gpt2_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The tiny GPT-2 without dropout."""
+    return without_dropout(tiny_gpt2_folder, tmp_path_factory.mktemp("calm") / "gpt2")
+
+
+def without_dropout(folder: Path, copy: Path) -> Path:
+    shutil.copytree(folder, copy)
+    config = json.loads((copy / "config.json").read_text())
+    names = ("hidden_dropout_prob", "attention_probs_dropout_prob", "embd_pdrop", "attn_pdrop", "resid_pdrop")
+    config |= dict.fromkeys(names, 0.0)
+    (copy / "config.json").write_text(json.dumps(config))
+    return copy
+
+
+def make_recipe(
+    model: Path, data: Path, *, method: Any = "full", task: str = "text-classification", **training: Any
+) -> Recipe:
+    defaults = {
+        "num_train_epochs": 1, "per_device_train_batch_size": 8, "learning_rate": 5e-3, "logging_steps": 1,
+        "precision": "fp32",
+    }  # fmt: skip
+    return parse_recipe(
+        {
+            "name": "tiny",
+            "task": task,
+            "model": str(model),
+            "data": {"files": str(data), "max_length": 32},
+            "method": method,
+            "training": {**defaults, **training},
+        }
+    )
+
+
+def carry_out(recipe: Recipe, path: Path | None = None, subscriber: Subscriber | None = None) -> Path:
+    """Train in a new run directory (or go on in `path`) and return it."""
+    opened = RunWriter.open(path) if path else RunWriter.create(Path("runs"), "tiny", dump_recipe(recipe))
+    with opened as run:
+        if subscriber is not None:
+            run.subscribe(lambda event: subscriber(run, event))
+        try:
+            train(recipe, run)
+        except HftuneError as error:
+            error.run = run.path  # type: ignore[attr-defined]
+            raise
+    return opened.path
+
+
+def series(path: Path, name: str = "loss", kind: str = "train") -> list[float]:
+    return [event.data["metrics"][name] for event in read_events(path) if event.kind == kind]
+
+
+def alerts(path: Path, code: str) -> list[Mapping[str, Any]]:
+    return [event.data for event in read_events(path) if event.data.get("code") == code]
+
+
+# The curve
+
+
+def plain_pytorch(recipe: Recipe, steps: int) -> list[float]:
+    """Return the losses of an ordinary loop: the model's own loss, torch's AdamW, transformers' schedule."""
+    from transformers import get_scheduler
+
+    task, folder = tasks.registry.load(recipe.task.name), Path(str(recipe.model.id))
+    tokenizer = load_tokenizer(recipe.model, folder)
+    prepared = task.prepare(recipe, load_splits(recipe.data), tokenizer, load_config(recipe.model, folder, tokenizer))
+    seed_initial_weights(recipe.training.seed)
+    model = task.load_model(recipe, folder, prepared)
+    method = methods.registry.load(recipe.method.name)
+    model = method.adapt(model, recipe.method.config, recipe.model, recipe.task.name)  # type: ignore[arg-type]
+    matrices = [p for p in model.parameters() if p.requires_grad and p.ndim >= 2]
+    vectors = [p for p in model.parameters() if p.requires_grad and p.ndim < 2]
+    groups = [{"params": matrices, "weight_decay": 0.01}, {"params": vectors, "weight_decay": 0.0}]
+    optimizer = torch.optim.AdamW(groups, lr=recipe.training.learning_rate, fused=False)
+    scheduler = get_scheduler("linear", optimizer, num_warmup_steps=2, num_training_steps=steps)
+    lengths, losses, epoch = prepared.splits["train"]["length"][:], [], 0
+    model.train()
+    while True:
+        for batch in batch_plan(lengths, seed=recipe.training.seed, epoch=epoch, batch_size=8, group_by_length=True):
+            tensors = fetch(prepared, "train", batch)
+            inputs = {key: tensors[key] for key in ("input_ids", "attention_mask", "labels")}
+            loss = model(**inputs).loss
+            loss.backward()
+            torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
+            optimizer.step()
+            scheduler.step()
+            optimizer.zero_grad()
+            losses.append(loss.item())
+            if len(losses) == steps:
+                return losses
+        epoch += 1
+
+
+@pytest.mark.parametrize("method", ["full", LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("task", ["text-classification", "text-generation"])
+def test_twenty_steps_have_the_losses_of_a_plain_pytorch_loop(
+    calm_bert: Path, calm_gpt2: Path, tiny_reviews: Path, method: Any, task: str
+):
+    model = calm_bert if task == "text-classification" else calm_gpt2
+    recipe = make_recipe(model, tiny_reviews, method=method, task=task, max_steps=20, warmup_steps=2)
+    assert series(carry_out(recipe)) == pytest.approx(plain_pytorch(recipe, 20), rel=1e-5)
+
+
+@pytest.mark.parametrize(("size", "accumulation"), [(4, 2), (2, 4), (3, 3)])
+def test_accumulation_equals_the_larger_batch(calm_bert: Path, tiny_reviews: Path, size: int, accumulation: int):
+    whole = make_recipe(calm_bert, tiny_reviews, per_device_train_batch_size=size * accumulation, num_train_epochs=2)
+    parts = make_recipe(
+        calm_bert,
+        tiny_reviews,
+        per_device_train_batch_size=size,
+        gradient_accumulation_steps=accumulation,
+        num_train_epochs=2,
+    )
+    assert series(carry_out(parts)) == pytest.approx(series(carry_out(whole)), rel=1e-5)
+
+
+def test_accumulation_of_generation_is_weighed_by_tokens(calm_gpt2: Path, tiny_reviews: Path):
+    sizes = [{"per_device_train_batch_size": 8}, {"per_device_train_batch_size": 2, "gradient_accumulation_steps": 4}]
+    curves = [
+        series(carry_out(make_recipe(calm_gpt2, tiny_reviews, task="text-generation", group_by_length=False, **size)))
+        for size in sizes
+    ]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+def test_gradient_checkpointing_changes_no_loss(tiny_bert_folder: Path, tiny_reviews: Path):
+    curves = [
+        series(carry_out(make_recipe(tiny_bert_folder, tiny_reviews, max_steps=3, gradient_checkpointing=on)))
+        for on in (False, True)
+    ]
+    assert curves[0] == pytest.approx(curves[1], rel=1e-5)
+
+
+def test_the_curve_shows_the_mean_since_the_point_before(calm_bert: Path, tiny_reviews: Path):
+    fine = series(carry_out(make_recipe(calm_bert, tiny_reviews)))
+    coarse = series(carry_out(make_recipe(calm_bert, tiny_reviews, logging_steps=4)))
+    assert len(fine) == 6
+    assert coarse == pytest.approx([sum(fine[:4]) / 4, sum(fine[4:]) / 2])
+
+
+# Memory
+
+
+def small_memory(monkeypatch: pytest.MonkeyPatch, fits: int, only_training: bool = False) -> None:
+    forward = evaluation.forward
+
+    def limited(model: Any, batch: Any, precision: Any, device: Any) -> Any:
+        if len(batch["input_ids"]) > fits:
+            raise RuntimeError("[enforce fail at alloc_cpu.cpp] DefaultCPUAllocator: can't allocate memory")
+        return forward(model, batch, precision, device)
+
+    monkeypatch.setattr(step, "forward", limited)
+    if not only_training:
+        monkeypatch.setattr(evaluation, "forward", limited)
+
+
+def test_out_of_memory_halves_the_batch_and_keeps_the_curve(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = make_recipe(calm_bert, tiny_reviews, save_steps=3)
+    expected = carry_out(recipe)
+    small_memory(monkeypatch, fits=3)
+    path = carry_out(recipe)
+    assert series(path) == pytest.approx(series(expected), rel=1e-5)
+    assert series(path, kind="eval") == pytest.approx(series(expected, kind="eval"), rel=1e-5)
+    assert [alert["step"] for alert in alerts(path, "out-of-memory")] == [0, 0]
+    state = json.loads((layout.checkpoints(path)[0] / "state.json").read_text())
+    assert (state["step"], state["per_device_batch_size"]) == (3, 2)
+
+
+def test_out_of_memory_with_one_example_says_what_to_do(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small_memory(monkeypatch, fits=0)
+    with pytest.raises(ModelError, match="out of memory with one example") as caught:
+        carry_out(make_recipe(calm_bert, tiny_reviews))
+    assert "max_length" in caught.value.hint
+
+
+def test_out_of_memory_is_an_error_when_the_batch_may_not_shrink(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    small_memory(monkeypatch, fits=4)
+    with pytest.raises(ModelError, match="out of memory with 8 examples"):
+        carry_out(make_recipe(calm_bert, tiny_reviews, auto_find_batch_size=False))
+
+
+# Losses that are not finite
+
+
+def broken_losses(monkeypatch: pytest.MonkeyPatch, calls: range) -> None:
+    forward, count = step.forward, iter(range(1000))
+
+    def breaking(*arguments: Any) -> Any:
+        logits, batch = forward(*arguments)
+        return (logits * math.nan if next(count) in calls else logits), batch
+
+    monkeypatch.setattr(step, "forward", breaking)
+
+
+def test_a_step_without_a_finite_loss_changes_nothing(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken_losses(monkeypatch, range(2, 3))
+    path = carry_out(make_recipe(calm_bert, tiny_reviews))
+    losses = series(path)
+    assert losses[2] is None
+    assert all(loss is not None for index, loss in enumerate(losses) if index != 2)
+    assert [alert["step"] for alert in alerts(path, "nan-loss")] == [3]
+    assert all(metrics["loss"] is not None for metrics in json.loads((path / layout.METRICS).read_text()).values())
+
+
+def test_a_loss_that_stays_not_finite_ends_the_run_with_its_last_good_checkpoint(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    broken_losses(monkeypatch, range(3, 1000))
+    with pytest.raises(HftuneError, match="not been finite for 5 steps, at step 8") as caught:
+        carry_out(make_recipe(calm_bert, tiny_reviews, num_train_epochs=3, save_steps=1))
+    assert "learning_rate" in caught.value.hint
+    assert "fp32" in caught.value.hint
+    path = caught.value.run  # type: ignore[attr-defined]
+    assert [layout.checkpoint_step(one) for one in layout.checkpoints(path)] == [2, 3]
+
+
+# Best model, early stopping, target loss
+
+
+def scripted(monkeypatch: pytest.MonkeyPatch, values: list[float]) -> None:
+    """Evaluations in training report these accuracies in turn."""
+    left = iter(values)
+    monkeypatch.setattr(fit, "evaluate_split", lambda *arguments: ({"loss": 1.0, "accuracy": next(left)}, 6))
+
+
+def by_accuracy(model: Path, data: Path, **training: Any) -> Recipe:
+    return make_recipe(
+        model, data, metric_for_best_model="accuracy", eval_steps=1, num_train_epochs=2, save_steps=100, **training
+    )
+
+
+def test_the_best_model_is_kept_and_written(calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch):
+    from safetensors.torch import load_file
+
+    values = [0.5, 0.6, 0.9, 0.8, math.nan, 0.9, 0.7, 0.6, 0.5, 0.5, 0.5, 0.5]
+    scripted(monkeypatch, values)
+    path = carry_out(by_accuracy(calm_bert, tiny_reviews, save_total_limit=1))
+    assert [event.data["step"] for event in read_events(path) if event.kind == "best"] == [1, 2, 3]
+    assert [layout.checkpoint_step(one) for one in layout.checkpoints(path)] == [3, 12]
+    best = load_file(layout.checkpoints(path)[0] / "trainable.safetensors")
+    model = load_file(path / layout.MODEL / "model.safetensors")
+    assert all(torch.equal(best[name], tensor) for name, tensor in model.items())
+    assert json.loads((path / layout.METRICS).read_text())["validation"]["accuracy"] == 0.9
+    (result,) = [event.data for event in read_events(path) if event.kind == "result"]
+    assert (result["best_step"], result["global_step"]) == (3, 12)
+
+
+def test_early_stopping_counts_evaluations_without_a_better_one(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    scripted(monkeypatch, [0.5, 0.6, 0.61, 0.7, 0.7, 0.7, 0.7])
+    recipe = by_accuracy(calm_bert, tiny_reviews, early_stopping_patience=2, early_stopping_threshold=0.05)
+    path = carry_out(recipe)
+    state = json.loads((layout.checkpoints(path)[-1] / "state.json").read_text())
+    assert (state["step"], state["finished"], state["best_step"]) == (6, "early-stopping", 4)
+
+
+def test_training_ends_at_the_target_loss_and_is_evaluated_there(calm_bert: Path, tiny_reviews: Path):
+    path = carry_out(make_recipe(calm_bert, tiny_reviews, target_loss=5.0, logging_steps=2))
+    assert [event.data["step"] for event in read_events(path) if event.kind == "eval"] == [2, 2]
+    assert json.loads((layout.checkpoints(path)[-1] / "state.json").read_text())["finished"] == "target-loss"
+
+
+def test_a_metric_that_these_data_do_not_have_lists_those_they_have(calm_bert: Path, tiny_reviews: Path):
+    with pytest.raises(UsageError, match="no pearson is reported") as caught:
+        carry_out(make_recipe(calm_bert, tiny_reviews, metric_for_best_model="pearson"))
+    assert "accuracy" in caught.value.hint
+
+
+# Requests
+
+
+def ask_at(kind: str, number: int, request: str) -> Subscriber:
+    """Ask for something when so many events of a kind have been emitted."""
+    seen: list[Event] = []
+
+    def subscriber(run: RunWriter, event: Event) -> None:
+        if event.kind == kind:
+            seen.append(event)
+            if len(seen) == number:
+                (run.path / layout.CONTROL / request).touch()
+
+    return subscriber
+
+
+@pytest.mark.parametrize(("request_name", "word"), [("stop", "stopped"), ("pause", "paused")])
+def test_a_request_is_obeyed_after_the_step_with_the_state_saved(
+    tiny_bert_folder: Path, tiny_reviews: Path, request_name: str, word: str
+):
+    recipe = make_recipe(tiny_bert_folder, tiny_reviews)
+    expected = carry_out(recipe)
+    with pytest.raises(InterruptedRun, match=f"{word} at step 2") as caught:
+        carry_out(recipe, subscriber=ask_at("train", 2, request_name))
+    path = caught.value.run  # type: ignore[attr-defined]
+    (checkpoint,) = [event.data for event in read_events(path) if event.kind == "checkpoint"]
+    assert (checkpoint["step"], checkpoint["reason"]) == (2, request_name)
+    carry_out(recipe, path)
+    assert series(path) == series(expected)
+    assert (path / layout.METRICS).read_bytes() == (expected / layout.METRICS).read_bytes()
+
+
+def test_a_request_in_an_evaluation_saves_and_the_evaluation_is_done_on_resume(
+    tiny_bert_folder: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = make_recipe(tiny_bert_folder, tiny_reviews, eval_steps=2, save_steps=100)
+    expected = carry_out(recipe)
+
+    def ask_in_evaluation(run: RunWriter, event: Event) -> None:
+        if event.kind == "status" and event.data["status"] == "evaluating":
+            run.ask("stop")
+
+    with pytest.raises(InterruptedRun, match="stopped at step 2") as caught:
+        carry_out(recipe, subscriber=ask_in_evaluation)
+    path = caught.value.run  # type: ignore[attr-defined]
+    assert series(path, kind="eval") == []
+    carry_out(recipe, path)
+    assert series(path, kind="eval") == series(expected, kind="eval")
+    assert (path / layout.METRICS).read_bytes() == (expected / layout.METRICS).read_bytes()
+
+
+def test_a_checkpoint_can_be_asked_for(calm_bert: Path, tiny_reviews: Path):
+    path = carry_out(make_recipe(calm_bert, tiny_reviews), subscriber=ask_at("train", 4, "checkpoint"))
+    saved = [(event.data["step"], event.data["reason"]) for event in read_events(path) if event.kind == "checkpoint"]
+    assert saved == [(4, "checkpoint"), (6, "end")]
+    assert not list((path / layout.CONTROL).iterdir())
+
+
+def test_a_request_while_preparing_ends_the_run_before_it_trains(calm_bert: Path, tiny_reviews: Path):
+    with pytest.raises(InterruptedRun, match="stopped at step 0") as caught:
+        carry_out(make_recipe(calm_bert, tiny_reviews), subscriber=ask_at("phase", 3, "stop"))
+    assert layout.checkpoints(caught.value.run) == []  # type: ignore[attr-defined]
