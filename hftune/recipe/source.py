@@ -19,9 +19,9 @@ from hftune.errors import Problem, RecipeError
 
 Path = tuple[str | int, ...]
 
-MAX_BYTES = 1 << 20  # a recipe is a page or two; a megabyte is somebody's data
+MAX_BYTES = 1 << 18  # a recipe is a page or two; a quarter of a megabyte is somebody's data
 MAX_DEPTH = 32  # far more than any recipe needs, far less than Python's recursion limit
-MAX_VALUES = 20_000  # values after alias expansion: nine nested aliases of nine would be 387 million
+MAX_VALUES = 5_000  # values after alias expansion: nine nested aliases of nine would be 387 million
 
 _TAG = "tag:yaml.org,2002:"
 _BASES = {"0x": 16, "0o": 8, "0b": 2}
@@ -102,22 +102,25 @@ def _decode(content: bytes, file: str) -> str:
         raise RecipeError([Problem("", message, "Save the file as UTF-8.", file, line, column)]) from None
 
 
-class _TooDeepError(Exception):
-    """Nested more than MAX_DEPTH levels; holds the mark."""
+class _TooMuchError(Exception):
+    """Nested too deeply or simply too many values; holds the message and the mark."""
 
 
 class _Composer(Composer):
-    """ruamel's composer with a bound on its recursion (its own `max_depth` came with 0.19)."""
+    """ruamel's composer with a bound on its recursion (its own `max_depth` came with 0.19) and its patience."""
 
     def __init__(self, *arguments: Any, **options: Any) -> None:
         super().__init__(*arguments, **options)
         self.warn_double_anchors = False  # YAML allows it: the later one counts
-        self.level = 0
+        self.level = self.count = 0
 
     def compose_node(self, parent: Any, index: Any) -> Any:
         self.level += 1
+        self.count += 1
         if self.level > MAX_DEPTH:
-            raise _TooDeepError(self.parser.peek_event().start_mark)
+            raise _TooMuchError(f"nested more than {MAX_DEPTH} levels deep", self.parser.peek_event().start_mark)
+        if self.count > 2 * MAX_VALUES:  # keys and values
+            raise _TooMuchError(f"more than {MAX_VALUES:,} values", self.parser.peek_event().start_mark)
         node = super().compose_node(parent, index)
         self.level -= 1
         return node
@@ -132,10 +135,10 @@ def _compose(text: str, file: str) -> Node | None:
     yaml.Composer = _Composer
     try:
         return cast("Node | None", yaml.compose(text))
-    except _TooDeepError as error:
-        line, column = error.args[0].line + 1, error.args[0].column + 1
-        message = f"nested more than {MAX_DEPTH} levels deep"
-        raise RecipeError([Problem("", message, "", file, line, column)]) from None
+    except _TooMuchError as error:
+        message, mark = error.args
+        hint = "Data belong in a file of their own: `data: {files: …}`."
+        raise RecipeError([Problem("", message, hint, file, mark.line + 1, mark.column + 1)]) from None
     except MarkedYAMLError as error:
         raise RecipeError([_syntax_problem(error, file)]) from None
     except YAMLError as error:

@@ -274,7 +274,7 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
-@settings(max_examples=25, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mapping=mappings())
 def test_a_recipe_written_out_is_the_same_recipe(mapping: dict[str, Any], tmp_path: Path) -> None:
     recipe: Recipe = parse_recipe(mapping)
