@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import warnings
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
@@ -72,7 +73,10 @@ def adapt(model: PreTrainedModel, config: PluginConfig, base: ModelSection, task
         bias=config.bias,
         fan_in_fan_out=_is_transposed(model, targets),
     )
-    adapted = peft.get_peft_model(model, adapter, revision=base.revision)
+    with warnings.catch_warnings():
+        # peft asks transformers for something by a name that transformers no longer likes.
+        warnings.simplefilter("ignore", FutureWarning)
+        adapted = peft.get_peft_model(model, adapter, revision=base.revision)
     # peft itself writes down where the base was read from: a private path.
     adapter.base_model_name_or_path = public_name(base.id)
     return adapted

@@ -13,12 +13,10 @@ NUMBERS = Features({"predictions": Value("float64"), "references": Value("float6
 class LocalMetric(evaluate.Metric):  # type: ignore[misc]  # evaluate has no annotations
     """An `evaluate.Metric` described by class attributes; `config_name="multilabel"` takes 0/1 rows where it may."""
 
-    description: str = ""
-    features: Features = LABELS
+    about: str = ""
+    rows: Features = LABELS
     multilabel: bool = False
 
     def _info(self) -> evaluate.MetricInfo:
-        features = LABEL_SETS if self.multilabel and self.config_name == "multilabel" else self.features
-        return evaluate.MetricInfo(
-            description=self.description, citation="", inputs_description=self.description, features=features
-        )
+        rows = LABEL_SETS if self.multilabel and self.config_name == "multilabel" else self.rows
+        return evaluate.MetricInfo(description=self.about, citation="", inputs_description=self.about, features=rows)

@@ -12,8 +12,8 @@ from hftune.metrics._local import LABEL_SETS, LocalMetric
 class Metric(LocalMetric):
     """Share of rows whose labels are all right, with none too many."""
 
-    description = "share of rows whose labels are all right, with none too many"
-    features = LABEL_SETS
+    about = "share of rows whose labels are all right, with none too many"
+    rows = LABEL_SETS
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"exact_match": float(np.mean(np.all(np.asarray(predictions) == np.asarray(references), axis=1)))}

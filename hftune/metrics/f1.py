@@ -11,7 +11,7 @@ from hftune.metrics._local import LocalMetric
 class Metric(LocalMetric):
     """F1, the harmonic mean of precision and recall, averaged over classes."""
 
-    description = "F1, the harmonic mean of precision and recall, averaged over classes"
+    about = "F1, the harmonic mean of precision and recall, averaged over classes"
     multilabel = True
 
     def _compute(self, predictions: Any, references: Any, average: Average = "macro") -> dict[str, float]:

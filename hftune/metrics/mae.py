@@ -12,8 +12,8 @@ from hftune.metrics._local import NUMBERS, LocalMetric
 class Metric(LocalMetric):
     """Mean of the absolute differences."""
 
-    description = "mean of the absolute differences"
-    features = NUMBERS
+    about = "mean of the absolute differences"
+    rows = NUMBERS
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"mae": float(np.mean(np.abs(np.asarray(predictions) - np.asarray(references))))}

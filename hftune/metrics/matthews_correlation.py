@@ -12,7 +12,7 @@ from hftune.metrics._local import LocalMetric
 class Metric(LocalMetric):
     """Correlation of predicted and true classes, -1 to 1; 0 when either side has one class."""
 
-    description = "correlation of predicted and true classes, -1 to 1; 0 when either side has one class"
+    about = "correlation of predicted and true classes, -1 to 1; 0 when either side has one class"
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         # Gorodkin's K-class form: covariances of the one-hot rows.

@@ -12,8 +12,8 @@ from hftune.metrics._local import NUMBERS, LocalMetric
 class Metric(LocalMetric):
     """Mean of the squared differences."""
 
-    description = "mean of the squared differences"
-    features = NUMBERS
+    about = "mean of the squared differences"
+    rows = NUMBERS
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"mse": float(np.mean((np.asarray(predictions) - np.asarray(references)) ** 2))}

@@ -11,8 +11,8 @@ from hftune.metrics._local import NUMBERS, LocalMetric
 class Metric(LocalMetric):
     """Linear correlation, -1 to 1; NaN when either side is constant."""
 
-    description = "linear correlation, -1 to 1; NaN when either side is constant"
-    features = NUMBERS
+    about = "linear correlation, -1 to 1; NaN when either side is constant"
+    rows = NUMBERS
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"pearson": correlation(predictions, references)}

@@ -13,8 +13,8 @@ from hftune.metrics._local import LocalMetric
 class Metric(LocalMetric):
     """E to the mean loss of a token; how many tokens it hesitates between."""
 
-    description = "e to the mean loss of a token; how many tokens it hesitates between"
-    features = Features({"nll_sum": Value("float64"), "tokens": Value("int64")})
+    about = "e to the mean loss of a token; how many tokens it hesitates between"
+    rows = Features({"nll_sum": Value("float64"), "tokens": Value("int64")})
 
     def _compute(self, nll_sum: Any, tokens: Any) -> dict[str, float]:
         mean = math.fsum(nll_sum) / math.fsum(tokens)

@@ -11,7 +11,7 @@ from hftune.metrics._local import LocalMetric
 class Metric(LocalMetric):
     """Share of predicted labels that are right, averaged over classes."""
 
-    description = "share of predicted labels that are right, averaged over classes"
+    about = "share of predicted labels that are right, averaged over classes"
     multilabel = True
 
     def _compute(self, predictions: Any, references: Any, average: Average = "macro") -> dict[str, float]:

@@ -11,8 +11,8 @@ from hftune.metrics._local import NUMBERS, LocalMetric
 class Metric(LocalMetric):
     """Correlation of the ranks, equal values sharing theirs; NaN when either side is constant."""
 
-    description = "correlation of the ranks, equal values sharing theirs; NaN when either side is constant"
-    features = NUMBERS
+    about = "correlation of the ranks, equal values sharing theirs; NaN when either side is constant"
+    rows = NUMBERS
 
     def _compute(self, predictions: Any, references: Any) -> dict[str, float]:
         return {"spearman": correlation(ranks(predictions), ranks(references))}
