@@ -59,16 +59,16 @@ class RunWriter:
         """
         if not re.fullmatch(layout.SAFE_NAME, name):
             raise RunError(f"{name!r} cannot name a run", hint="Use letters, digits, dots, hyphens and underscores.")
+        now = time.time()
         try:
             path = _make_folder(Path(runs_dir), name)
+            run = cls(path, _owned(RunState(status=status, created=now, heartbeat=now)), next_seq=0)
+            run._write_state(sync=True)  # first: a list of runs made meanwhile looks for it
             (path / layout.CONTROL).mkdir(mode=0o700)
             write_atomic(path / layout.RECIPE, recipe_yaml)
+            run.emit("status", status=status, reason="")
         except OSError as error:
             raise RunError(f"cannot make a run directory in {runs_dir}: {error.strerror}") from error
-        now = time.time()
-        run = cls(path, _owned(RunState(status=status, created=now, heartbeat=now)), next_seq=0)
-        run.emit("status", status=status, reason="")
-        run._write_state(sync=True)
         fsync_folder(path.parent)
         return run
 
