@@ -57,7 +57,9 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Fig
         inexact = compare_environment(run, environment, accelerator, allow_inexact)
 
         _now(run, "tokenizing")
-        prepared = task.prepare(recipe, splits, tokenizer, load_config(recipe.model, folder, tokenizer))
+        base_config = load_config(recipe.model, folder, tokenizer)
+        method.check(recipe.method.config or method.Config(), recipe.model, base_config, recipe.task.name)
+        prepared = task.prepare(recipe, splits, tokenizer, base_config)
         _now(run, "loading the model")
         seed_initial_weights(recipe.training.seed)
         model = task.load_model(recipe, folder, prepared)

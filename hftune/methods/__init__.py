@@ -10,7 +10,7 @@ from hftune.registry import Registry
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 
 class Method(Protocol):
@@ -19,10 +19,13 @@ class Method(Protocol):
     Config: type[PluginConfig]
     DEFAULT_LEARNING_RATE: float
 
+    def check(self, config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:
+        """Raise RecipeError for options that do not fit the architecture, before any weight is loaded."""
+
     def adapt(self, model: PreTrainedModel, config: PluginConfig, base: ModelSection, task: str) -> PreTrainedModel:
         """Return the model to train: what must not learn is frozen, what the method adds is added.
 
-        Raises ModelError with the modules that exist when a target module does not.
+        Raises RecipeError with the modules that exist when a target module does not.
         """
 
     def trainable_state(self, model: PreTrainedModel) -> dict[str, object]:

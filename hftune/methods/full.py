@@ -10,13 +10,17 @@ from hftune.recipe.schema import ModelSection, PluginConfig
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 DEFAULT_LEARNING_RATE = 5e-5
 
 
 class Config(PluginConfig):
     """Full fine-tuning has no options."""
+
+
+def check(config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:
+    """Every model can be trained in full."""
 
 
 def adapt(model: PreTrainedModel, config: PluginConfig, base: ModelSection, task: str) -> PreTrainedModel:

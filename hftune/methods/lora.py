@@ -16,12 +16,16 @@ from hftune.recipe.schema import ModelSection, Names, PluginConfig, Positive, Sh
 
 if TYPE_CHECKING:
     import torch
-    from transformers import PreTrainedModel
+    from transformers import PretrainedConfig, PreTrainedModel
 
 # Ten times that of full fine-tuning: the matrices start at zero, and far fewer numbers have to carry the change.
 DEFAULT_LEARNING_RATE = 5e-4
 
 ALL_LINEAR = "all-linear"
+_AUTO_CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-generation": "AutoModelForCausalLM",
+}
 _TASK_TYPES = {"text-classification": "SEQ_CLS", "text-generation": "CAUSAL_LM"}
 # Where peft's own table has no entry or another one.
 _TARGETS: dict[str, tuple[str, ...]] = {"distilbert": ("q_lin", "v_lin"), "albert": ("query", "value")}
@@ -48,6 +52,25 @@ class Config(PluginConfig):
     )
 
 
+def check(config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:
+    """Raise RecipeError for modules that the architecture has not, and for a model made from scratch.
+
+    The architecture is built without memory or values (torch's meta device), so no weight is loaded for this.
+    """
+    assert isinstance(config, Config)
+    _require_base(base)
+    if not isinstance(config.target_modules, tuple) and not config.modules_to_save:
+        return
+    import torch
+    import transformers
+
+    auto = getattr(transformers, _AUTO_CLASSES.get(task, "AutoModel"))
+    with torch.device("meta"):
+        skeleton = auto.from_config(base_config)
+    if found := problems(skeleton, config, task):
+        raise RecipeError(found)
+
+
 def adapt(model: PreTrainedModel, config: PluginConfig, base: ModelSection, task: str) -> PreTrainedModel:
     """Return the model wrapped by peft: everything frozen but LoRA's matrices, the head and what has new weights.
 
@@ -57,9 +80,7 @@ def adapt(model: PreTrainedModel, config: PluginConfig, base: ModelSection, task
     import peft
 
     assert isinstance(config, Config)
-    if base.id is None:
-        hint = "Use `method: full`, or name a pretrained model."
-        raise RecipeError([Problem("method", "an adapter needs pretrained weights to stand on", hint)])
+    _require_base(base)
     heads = _whole_modules(model, config, task)
     targets = _target_modules(model, config, heads)
     adapter = peft.LoraConfig(
@@ -78,7 +99,7 @@ def adapt(model: PreTrainedModel, config: PluginConfig, base: ModelSection, task
         warnings.simplefilter("ignore", FutureWarning)
         adapted = peft.get_peft_model(model, adapter, revision=base.revision)
     # peft itself writes down where the base was read from: a private path.
-    adapter.base_model_name_or_path = public_name(base.id)
+    adapter.base_model_name_or_path = public_name(str(base.id))
     return adapted
 
 
@@ -138,6 +159,12 @@ def public_name(reference: str) -> str:
     if path.is_dir() or path.is_absolute() or reference.startswith((".", "~")):
         return path.resolve().name
     return reference
+
+
+def _require_base(base: ModelSection) -> None:
+    if base.id is None:
+        hint = "Use `method: full`, or name a pretrained model."
+        raise RecipeError([Problem("method", "an adapter needs pretrained weights to stand on", hint)])
 
 
 def _state(model: Any) -> dict[str, torch.Tensor]:
