@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,7 +22,7 @@ from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.devices import devices_of
 from hftune.runs.events import Event
-from hftune.runs.launch import read_processes
+from hftune.runs.launch import read_launch
 from hftune.runs.lock import device_lock, run_lock
 from hftune.runs.reader import find_run, read_state
 from hftune.runs.writer import RunWriter
@@ -31,7 +31,7 @@ Metrics = Mapping[str, Mapping[str, float | None]]
 
 
 class Train(Protocol):
-    """What trains: `hftune.pipeline.train`."""
+    """What trains: `hftune.pipeline.train`, after a look at the data."""
 
     def __call__(self, recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Metrics: ...
 
@@ -69,7 +69,7 @@ def carry_out(
     wrong later becomes the run's state and an error on stderr (with `debug` it is raised).
     """
     recipe = load_recipe(path / layout.RECIPE)
-    processes = processes or read_processes(path)
+    processes = processes or read_launch(path).processes
     began = time.monotonic()
     with run_lock(path, "training"):
         if processes > 1:
@@ -108,7 +108,7 @@ def attempt(run: RunWriter, recipe: Recipe, signals: Signals, allow_inexact: boo
         try:
             with ExitStack() as held:
                 wait_for_devices(run, recipe, 1, held)
-                metrics = (train or _pipeline())(recipe, run, allow_inexact=allow_inexact)
+                metrics = (train or check_and_train)(recipe, run, allow_inexact=allow_inexact)
             run.set_state(status="done", phase="", exit_code=EXIT_DONE)
             return Outcome("done", EXIT_DONE, metrics)
         except InterruptedRun as error:
@@ -197,7 +197,25 @@ def failed(run: RunWriter, error: BaseException) -> Outcome:
     return Outcome("failed", code, error=shown)
 
 
-def _pipeline() -> Callable[..., Metrics]:
+def check_and_train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Metrics:
+    """Look at the data before the first attempt, unless the run was started without, then train."""
     from hftune import pipeline
 
-    return pipeline.train
+    if run.attempt == 1 and read_launch(run.path).check and not run.requests():
+        run.set_state(phase="preparing")
+        run.emit("phase", phase="preparing", detail="looking at the data")
+        _look(recipe, run)
+    return pipeline.train(recipe, run, allow_inexact=allow_inexact)
+
+
+def _look(recipe: Recipe, run: RunWriter) -> None:
+    """Say what is doubtful about the data; raises the HftuneError that training would meet."""
+    from hftune.preflight.glance import glance
+
+    try:
+        for notice in glance(recipe):
+            run.alert(notice.level, notice.code, notice.message, notice.hint)
+    except HftuneError:
+        raise
+    except Exception:  # a look that fails is no reason not to train
+        traceback.print_exc()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 
 from hftune.commands.job import carry_out
@@ -13,7 +14,7 @@ from hftune.output import Output
 from hftune.recipe.load import dump_recipe, load_recipe
 from hftune.runs import layout
 from hftune.runs.files import write_atomic
-from hftune.runs.launch import read_processes, write_processes
+from hftune.runs.launch import read_launch, write_launch
 from hftune.runs.lock import run_lock
 from hftune.runs.reader import find_run, load_state, read_state
 
@@ -33,8 +34,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
             return _done(run, output)
         if arguments.set:
             _change_recipe(run, arguments.set)
-        processes = arguments.processes or read_processes(run)
-        write_processes(run, processes)
+        launch = read_launch(run)
+        processes = arguments.processes or launch.processes
+        write_launch(run, replace(launch, processes=processes))
     if arguments.detach:
         return in_background(run, output, processes, arguments.allow_inexact)
     return carry_out(run, output, processes=processes, allow_inexact=arguments.allow_inexact, debug=arguments.debug)

@@ -13,12 +13,13 @@ from hftune.output import Output
 from hftune.recipe.load import dump_recipe, find_recipe, load_recipe
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout, process
-from hftune.runs.launch import start_job, write_processes
+from hftune.runs.launch import Launch, start_job, write_launch
 from hftune.runs.reader import default_runs_dir, load_state
 from hftune.runs.writer import RunWriter
 
 TAKE_UP_SECONDS = 60.0
 POLL_SECONDS = 0.05
+DEFAULT = Launch()
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -30,16 +31,17 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         output.note(f"hftune: no file {arguments.recipe}; using the shipped recipe {path.stem}")
     overrides = [*arguments.set, *([f"name={json.dumps(arguments.name)}"] if arguments.name else [])]
     recipe = load_recipe(path, overrides)
-    run = prepare(recipe, Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir(), arguments.processes)
+    launch = Launch(arguments.processes, check=not arguments.skip_check)
+    run = prepare(recipe, Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir(), launch)
     if arguments.detach:
         return in_background(run, output, arguments.processes)
     return carry_out(run, output, processes=arguments.processes, debug=arguments.debug)
 
 
-def prepare(recipe: Recipe, runs_dir: Path, processes: int = 1) -> Path:
+def prepare(recipe: Recipe, runs_dir: Path, launch: Launch = DEFAULT) -> Path:
     """Make the run directory of a recipe, queued for whichever process takes it up; return its path."""
     run = RunWriter.create(runs_dir, recipe.name, dump_recipe(recipe), status="queued")
-    write_processes(run.path, processes)
+    write_launch(run.path, launch)
     run.hand_over()
     return run.path
 

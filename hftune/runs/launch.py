@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 import threading
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from hftune.errors import RunError
@@ -34,14 +35,23 @@ def start_job(run: Path, *, processes: int = 1, allow_inexact: bool = False) -> 
     return child.pid
 
 
-def write_processes(run: Path, processes: int) -> None:
-    """Record how many processes train a run, so that resuming it uses the same."""
-    write_atomic(run / layout.LAUNCH, json.dumps({"processes": processes}) + "\n")
+@dataclass(frozen=True)
+class Launch:
+    """How a run was started: with how many processes, and whether its data are looked at before the first attempt."""
+
+    processes: int = 1
+    check: bool = True
 
 
-def read_processes(run: Path) -> int:
-    """Return how many processes a run was started with; 1 when that is not recorded."""
+def write_launch(run: Path, launch: Launch) -> None:
+    """Record how a run is started, so that a job and `resume` do the same."""
+    write_atomic(run / layout.LAUNCH, json.dumps(asdict(launch)) + "\n")
+
+
+def read_launch(run: Path) -> Launch:
+    """Return how a run was started; the defaults when that is not recorded."""
     try:
-        return max(1, int(json.loads((run / layout.LAUNCH).read_bytes())["processes"]))
-    except (OSError, ValueError, KeyError, TypeError):
-        return 1
+        record = json.loads((run / layout.LAUNCH).read_bytes())
+        return Launch(max(1, int(record.get("processes", 1))), record.get("check") is not False)
+    except (OSError, ValueError, AttributeError, TypeError):
+        return Launch()

@@ -15,7 +15,7 @@ MODEL_INIT = "model_init"  # config and tokenizer, from which a checkpoint is lo
 METRICS = "metrics.json"  # final figures by split, no times in it
 CONTROL = "control"  # requests to the job: stop, pause, checkpoint
 LOCK = "run.lock"  # flock of the process that owns the run
-LAUNCH = "launch.json"  # how it was started: {"processes": N}; resume uses the same
+LAUNCH = "launch.json"  # how it was started: {"processes": N, "check": true}; resume does the same
 MANIFEST = "MANIFEST.json"  # in a checkpoint, written last
 
 # What a run may be called: safe as a folder name on every file system and in every shell.

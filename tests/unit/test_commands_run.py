@@ -188,7 +188,7 @@ def test_two_processes_train_one_run(recipe, capsys):
     assert cli.run(["run", str(recipe), "--processes", "2", "-s", "training.max_steps=3"]) == 0, capsys.readouterr().err
     run = find_run("latest")
     assert (read_state(run).status, read_state(run).attempt) == ("done", 1)
-    assert json.loads((run / layout.LAUNCH).read_text()) == {"processes": 2}
+    assert json.loads((run / layout.LAUNCH).read_text()) == {"processes": 2, "check": True}
     (plan,) = [event.data for event in read_events(run) if event.kind == "plan"]
     assert plan["processes"] == 2
     assert "accuracy" in capsys.readouterr().out
