@@ -5,6 +5,7 @@ Reads the run directory and, for an adapter, the base model that the recipe name
 
 from __future__ import annotations
 
+import warnings
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,6 +21,8 @@ MODEL_INIT = "model_init"  # config and tokenizer without weights, written befor
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_HEAD = "config.json"
 TRAINABLE = "trainable.safetensors"
+# What a task sets in the base's config; the rest is the base's own.
+TASK_FIELDS = ("num_labels", "id2label", "label2id", "problem_type", "pad_token_id", "class_weights")
 
 
 @dataclass(frozen=True)
@@ -104,7 +107,7 @@ def _finished(recipe: Recipe, folder: Path) -> tuple[PreTrainedModel, PreTrained
     tokenizer = _tokenizer(recipe, folder)
     if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(recipe, folder, tokenizer), tokenizer
-    return _from_folder(recipe, folder, None), tokenizer
+    return _from_folder(recipe, folder), tokenizer
 
 
 def _at_checkpoint(recipe: Recipe, run: Path, checkpoint: Path) -> tuple[PreTrainedModel, PreTrainedTokenizerBase]:
@@ -131,7 +134,7 @@ def _at_checkpoint(recipe: Recipe, run: Path, checkpoint: Path) -> tuple[PreTrai
         model = auto_class(recipe.task.name).from_config(config, trust_remote_code=recipe.model.trust_remote_code)
         model = model.float()
     else:
-        model = _from_folder(recipe, _base_folder(recipe), config)
+        model = _base_model(recipe, config, tokenizer)
     if recipe.method.config is None:
         raise RunError(f"{run.name}: its recipe has no settings for the method {recipe.method.name}")
     model = method.adapt(model, recipe.method.config, recipe.model, recipe.task.name)
@@ -147,17 +150,23 @@ def _with_adapter(recipe: Recipe, folder: Path, tokenizer: PreTrainedTokenizerBa
     init = next((one for one in (folder, run / MODEL_INIT) if (one / ADAPTER_HEAD).is_file()), None)
     if init is None:
         raise RunError(f"{run.name} has an adapter but no {MODEL_INIT}/config.json that says what its labels are")
-    base = _from_folder(recipe, _base_folder(recipe), _config(recipe, init))
+    base = _base_model(recipe, _config(recipe, init), tokenizer)
     try:
-        return PeftModel.from_pretrained(base, folder)
+        with warnings.catch_warnings():
+            # peft asks transformers for something by a name that transformers no longer likes.
+            warnings.simplefilter("ignore", FutureWarning)
+            return PeftModel.from_pretrained(base, folder)
     except Exception as error:
         raise ModelError(f"the adapter in {folder} does not fit its base: {_first_line(error)}") from error
 
 
-def _base_folder(recipe: Recipe) -> Path:
+def _base_model(recipe: Recipe, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+    """Return the base that an adapter stands on, with the labels of the run's own config, as training loaded it."""
+    from hftune.modeling.loading import load_model
     from hftune.modeling.resolve import resolve_model
 
-    return resolve_model(recipe.model).folder
+    fields = {name: getattr(config, name) for name in TASK_FIELDS if getattr(config, name, None) is not None}
+    return load_model(auto_class(recipe.task.name), recipe.model, resolve_model(recipe.model).folder, tokenizer, fields)
 
 
 def _config(recipe: Recipe, folder: Path) -> PretrainedConfig:
@@ -166,12 +175,11 @@ def _config(recipe: Recipe, folder: Path) -> PretrainedConfig:
     return load_config(recipe.model, folder)
 
 
-def _from_folder(recipe: Recipe, folder: Path, config: PretrainedConfig | None) -> PreTrainedModel:
+def _from_folder(recipe: Recipe, folder: Path) -> PreTrainedModel:
     import torch
 
     from hftune.modeling.loading import quiet
 
-    options: dict[str, Any] = {} if config is None else {"config": config, "ignore_mismatched_sizes": True}
     try:
         with quiet():
             return auto_class(recipe.task.name).from_pretrained(
@@ -179,7 +187,6 @@ def _from_folder(recipe: Recipe, folder: Path, config: PretrainedConfig | None) 
                 dtype=torch.float32,
                 local_files_only=True,
                 trust_remote_code=recipe.model.trust_remote_code,
-                **options,
             )
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error

@@ -201,7 +201,7 @@ def _score_language(predictor: Predictor, prepared: Prepared, name: str, rows: D
 
 
 def _token_sums(predictor: Predictor, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, float]]:
-    """Return (negative log likelihood, tokens, tokens guessed right) of each example of a batch, learned tokens only."""
+    """Return (negative log likelihood, tokens, tokens guessed right) of each example; only learned tokens count."""
     import torch
     from torch.nn import functional
 

@@ -66,7 +66,7 @@ def _interval(value: float, drawn: Array) -> Interval:
 def ratio(part: Array, whole: Array) -> Array:
     """Return part / whole, 0 where the whole is 0."""
     part, whole = np.broadcast_arrays(np.asarray(part, float), np.asarray(whole, float))
-    return np.divide(part, whole, out=np.zeros_like(part), where=whole != 0)
+    return np.asarray(np.divide(part, whole, out=np.zeros_like(part), where=whole != 0))
 
 
 def single_label(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -134,6 +135,78 @@ def classifier(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def generator(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return generator_run(tmp_path_factory.mktemp("runs") / "gen-20260101-000000-c3d4")
+
+
+def trained(folder: Path, recipe: Mapping[str, Any]) -> Path:
+    """Train a recipe as `hftune run` does; return its run directory."""
+    from hftune.pipeline import train
+    from hftune.recipe.load import dump_recipe, parse_recipe
+    from hftune.runs.writer import RunWriter
+
+    whole = parse_recipe(recipe)
+    with RunWriter.create(folder, "tiny", dump_recipe(whole)) as run:
+        train(whole, run)
+        return run.path
+
+
+TRAINING = {
+    "num_train_epochs": 12,
+    "save_steps": 16,
+    "per_device_train_batch_size": 8,
+    "learning_rate": 5.0e-3,
+    "precision": "fp32",
+    "threads": 1,
+    "save_total_limit": 2,
+}
+
+
+@pytest.fixture(scope="session")
+def reviews_recipe(tiny_bert_folder: Path, tiny_reviews: Path) -> dict[str, Any]:
+    data = {"files": str(tiny_reviews), "max_length": 32, "test_share": 0.3}
+    return {
+        "name": "tiny",
+        "task": "text-classification",
+        "model": str(tiny_bert_folder),
+        "data": data,
+        "training": TRAINING,
+    }
+
+
+@pytest.fixture(scope="session")
+def full_run(tmp_path_factory: pytest.TempPathFactory, reviews_recipe: dict[str, Any]) -> Path:
+    """A classifier of reviews, trained fully by the real pipeline."""
+    return trained(tmp_path_factory.mktemp("full"), reviews_recipe)
+
+
+@pytest.fixture(scope="session")
+def lora_run(tmp_path_factory: pytest.TempPathFactory, reviews_recipe: dict[str, Any]) -> Path:
+    """The same with LoRA."""
+    return trained(tmp_path_factory.mktemp("lora"), {**reviews_recipe, "method": {"name": "lora", "r": 4}})
+
+
+@pytest.fixture(scope="session")
+def language_recipe(tiny_gpt2_folder: Path) -> dict[str, Any]:
+    rows = [{"text": f"the {thing} was good and i liked it ."} for thing in ("film", "movie", "plot", "story", "actor")]
+    data = {"rows": rows * 6, "max_length": 32, "test_share": 0.2, "validation_share": 0.2}
+    return {
+        "name": "tiny",
+        "task": "text-generation",
+        "model": str(tiny_gpt2_folder),
+        "data": data,
+        "training": {**TRAINING, "num_train_epochs": 15, "save_steps": 20},
+    }
+
+
+@pytest.fixture(scope="session")
+def language_run(tmp_path_factory: pytest.TempPathFactory, language_recipe: dict[str, Any]) -> Path:
+    """A GPT-2 that has learned one sentence, by the real pipeline."""
+    return trained(tmp_path_factory.mktemp("language"), language_recipe)
+
+
+@pytest.fixture
+def runs() -> Any:
+    """The functions of this file that make runs."""
+    return sys.modules[__name__]
 
 
 @pytest.fixture
