@@ -68,7 +68,8 @@ def render(report: dict[str, Any]) -> Iterator[str]:
     yield f"✓ hftune {report['hftune']}, Python {report['python']}, {report['platform']}"
     yield from (f"  {line}" for line in _wrapped([f"{name} {v}" for name, v in report["packages"].items()]))
     for item in missing["required"]:
-        yield f"✗ {item['requirement']} is needed, and {item['found'] or 'is not installed'}: {item['install']}"
+        found = f"{item['found']} is installed" if item["found"] else "it is not installed"
+        yield f"✗ {item['requirement']} is needed, and {found}: {item['install']}"
     yield from _render_devices(report)
     memory = report["memory"]
     yield f"✓ memory {size(memory['available_bytes'])} free of {size(memory['total_bytes'])}"

@@ -13,7 +13,7 @@ from hftune.output import Output
 from hftune.runs.reader import RunSummary, default_runs_dir, list_runs
 from hftune.sanitize import sanitize
 
-NAME_WIDTH = 40
+NAME_WIDTH = 40  # at most: what follows then still fits in 80 columns for names of a usual length
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -27,23 +27,26 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         output.say(f"no runs in {folder}; `hftune run RECIPE` makes one, `hftune recipes list` shows what ships")
         return EXIT_DONE
     now = time.time()
-    output.say(_line("RUN", "STATUS", "STEP", "METRIC", "AGE"))
+    width = min(NAME_WIDTH, max(len(sanitize(run.name)) for run in runs))
+    output.say(_line(width, "RUN", "STATUS", "STEP", "METRIC", "AGE"))
     for run in runs:
-        output.say(_row(run, now))
+        output.say(_row(width, run, now))
     return EXIT_DONE
 
 
-def _row(run: RunSummary, now: float) -> str:
+def _row(width: int, run: RunSummary, now: float) -> str:
     state, name = run.state, sanitize(run.name)
     if state is None:
-        return f"{name:<{NAME_WIDTH}} unreadable: {sanitize(run.problem)}"
+        return f"{name:<{width}} unreadable: {sanitize(run.problem)}"
     steps = f"{state.step}/{state.total_steps}" if state.total_steps else ""
     metric = f"{sanitize(state.metric)} {figure(state.metric_value)}" if state.metric else ""
-    return _line(name, sanitize(state.status), steps, metric, duration(now - state.created) if state.created else "")
+    return _line(
+        width, name, sanitize(state.status), steps, metric, duration(now - state.created) if state.created else ""
+    )
 
 
-def _line(name: str, status: str, steps: str, metric: str, age: str) -> str:
-    return f"{name:<{NAME_WIDTH}} {status:<10} {steps:>9} {metric:<15} {age}".rstrip()
+def _line(width: int, name: str, status: str, steps: str, metric: str, age: str) -> str:
+    return f"{name:<{width}} {status:<10} {steps:>9} {metric:<15} {age}".rstrip()
 
 
 def _record(run: RunSummary) -> dict[str, Any]:
