@@ -1,11 +1,14 @@
 """Carrying out a run, with a stand-in for training: states, exit codes, signals, where words go."""
 
+import fcntl
 import json
 import os
+import pty
 import re
 import signal
 import subprocess
 import sys
+import termios
 import threading
 import time
 from io import StringIO
@@ -289,3 +292,22 @@ def test_killed_runs_are_lost_and_can_be_taken_up(run, words):
     assert read_state(run).status == "lost"
     assert carry_out(run, words, train=ends_well) == 0
     assert (read_state(run).status, read_state(run).attempt) == ("done", 2)
+
+
+def test_a_terminal_that_vanishes_stops_the_run_with_its_state_saved(run):
+    outside, inside = pty.openpty()
+
+    def own_terminal():
+        os.setsid()
+        fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+
+    child = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, str(run), "obeys"], stdin=inside, stdout=inside, stderr=inside,
+        preexec_fn=own_terminal, env={**os.environ, "TERM": "xterm-256color"},
+    )  # fmt: skip
+    os.close(inside)
+    wait_for(run, "status", "training")
+    assert b"\x1b[" in os.read(outside, 65536)  # it is live
+    os.close(outside)
+    assert child.wait(30) == 143
+    assert read_state(run).status == "stopped"
