@@ -30,6 +30,7 @@ RECIPE = {
     "training": {
         "num_train_epochs": 2, "per_device_train_batch_size": 16, "learning_rate": 1.0e-3, "eval_steps": 25,
         "save_steps": 20, "logging_steps": 5,
+        "threads": 1,
     },
 }  # fmt: skip
 KILL_AFTER_STEP = 70  # ten steps after the checkpoint of step 60, so that there is something to do again
@@ -99,9 +100,7 @@ def compare(whole: Path, resumed: Path) -> int:
     print(f"   taken up at step {taken_up}\n")
     for name, digest in expected.items():
         verdict = "equal" if found[name] == digest else "UNEQUAL"
-        print(f"{name}
-  undisturbed {digest}
-  resumed     {found[name]}  {verdict}")
+        print(f"{name}\n  undisturbed {digest}\n  resumed     {found[name]}  {verdict}")
     equal = expected == found
     print("\nequal: the killed run ended as the undisturbed one" if equal else "\nUNEQUAL")
     return 0 if equal else 1
