@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.recipe.schema import DataSection
 from hftune.tasks._chat import Segment
-from hftune.tasks._encoding import CHUNK, Encoded, Example, check_window
+from hftune.tasks._encoding import CHUNK, Encoded, Example, check_window, compact
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
@@ -65,7 +65,8 @@ def encode_segments(
             cut = max(0, min(len(ids) - max_length, unlearned - 1))
             ids, labels = ids[cut : cut + max_length], labels[cut : cut + max_length]
         if any(label != IGNORED for label in labels[1:]):
-            examples.append({"input_ids": ids, "labels": labels, "length": len(ids), "row": row, "window": 0})
+            example = {"input_ids": compact(ids), "labels": compact(labels)}
+            examples.append({**example, "length": len(ids), "row": row, "window": 0})
     return Encoded(examples, too_long)
 
 
@@ -118,8 +119,8 @@ def _blocks(ids: list[int], ends: list[int] | None, row: int, data: DataSection,
     while True:
         stop = min(start + max_length, len(ids))
         example = {
-            "input_ids": ids[start:stop],
-            "labels": [IGNORED] * (learned - start) + ids[learned:stop],
+            "input_ids": compact(ids[start:stop]),
+            "labels": compact([IGNORED] * (learned - start) + ids[learned:stop]),
             "length": stop - start,
             "row": row,
             "window": window,
