@@ -48,7 +48,7 @@ def carry_out_in_group(
                 wait_for_devices(run, recipe, processes, held)
             except InterruptedRun as error:
                 return interrupted(run, signals, error.message)
-            run.hand_over()
+            run.hand_over(to_child=True)
         with _shown(path, display, people):
             try:
                 code = (launch or _launch)(path, processes, allow_inexact)

@@ -26,6 +26,7 @@ from hftune.runs.launch import read_launch
 from hftune.runs.lock import device_lock, run_lock
 from hftune.runs.reader import find_run, read_state
 from hftune.runs.writer import RunWriter
+from hftune.sanitize import sanitize
 
 Metrics = Mapping[str, Mapping[str, float | None]]
 
@@ -162,8 +163,8 @@ def conclude(path: Path, outcome: Outcome, output: Output, debug: bool, seconds:
     if outcome.status == "done":
         summary.say_done(path, outcome.metrics, output, seconds)
     else:
-        output.say(f"{outcome.status}: {read_state(path).reason}")
-        output.say(f"  run   {path}")
+        output.say(sanitize(f"{outcome.status}: {read_state(path).reason}"))
+        output.say(f"  run   {sanitize(path)}")
         output.say(f"  next  hftune resume {summary.short_name(path)}")
     return outcome.exit_code
 

@@ -13,6 +13,7 @@ from hftune.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RunError
 from hftune.output import Output
 from hftune.runs.reader import EventTail, find_run, read_state
 from hftune.runs.state import ACTIVE, RunState
+from hftune.sanitize import sanitize
 
 POLL_SECONDS = 0.1
 # Reading the state costs more than a poll and changes less; it is where a dead process shows.
@@ -63,7 +64,7 @@ def _conclude(run: Path, state: RunState, output: Output) -> int:
     elif state.status == "failed":
         error = RunError(f"{run.name} failed: {state.reason}", hint=next_step)
     else:
-        output.say(f"{run.name} is {state.status}: {state.reason}")
+        output.say(sanitize(f"{run.name} is {state.status}: {state.reason}"))
         output.say(f"  next  hftune resume {summary.short_name(run)}")
         return EXIT_DONE
     Output(stdout=output.stdout, stderr=output.stderr).report(error)

@@ -24,6 +24,7 @@ RUNS_DIR_VARIABLE = "HFTUNE_RUNS_DIR"
 LOST_AFTER_SECONDS = 60.0
 RUN_NAME = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})-(?P<hex>[0-9a-f]{4})")
 SHOWN_CANDIDATES = 8
+STATE_FIELDS = fields(RunState)
 
 
 @dataclass(frozen=True)
@@ -193,10 +194,10 @@ def _ends_with(name: str, ref: str) -> bool:
 def _known_fields(record: Mapping[str, Any]) -> dict[str, Any]:
     """Keep the fields that RunState has and whose values have the right type."""
     known: dict[str, Any] = {}
-    for field in fields(RunState):
+    for field in STATE_FIELDS:
         value = record.get(field.name)
         default = field.default
-        if value is None or isinstance(value, bool):
+        if value is None or isinstance(value, bool) != isinstance(default, bool):
             continue
         if default is MISSING or field.name in ("exit_code", "metric_value"):
             known[field.name] = value

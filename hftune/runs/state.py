@@ -17,7 +17,8 @@ RESUMABLE: frozenset[str] = frozenset({"paused", "failed", "stopped", "lost"})
 class RunState:
     """The fields of state.json. `lost` is never written: a reader derives it from an active status and a dead process.
 
-    A pid of 0 is a run handed over to a process that has not taken it up yet.
+    `handed_over` is a run that waits for the process that will carry it out: a job just started (pid 0 until it has
+    taken the run up), or the first process of a group (pid: the one that launches it).
     """
 
     status: Status
@@ -27,6 +28,7 @@ class RunState:
     host: str = ""
     boot_id: str = ""
     pid: int = 0
+    handed_over: bool = False
     process_started: float = 0.0  # see process.started: a reused pid is not the same process
     created: float = 0.0  # seconds since the epoch, UTC
     heartbeat: float = 0.0

@@ -85,8 +85,8 @@ class RunWriter:
         try:
             state = load_state(path)
         except RunError:  # state.json is derived: a broken one does not lose the run
-            state = RunState(status="preparing", attempt=last_attempt, pid=-1, created=time.time())
-        handed_over = state.pid == 0
+            state = RunState(status="preparing", attempt=last_attempt, created=time.time())
+        handed_over = state.handed_over
         if not handed_over:
             for request in (path / layout.CONTROL).glob("*"):
                 request.unlink(missing_ok=True)  # meant for a process that is gone
@@ -197,10 +197,14 @@ class RunWriter:
             self._heart = threading.Thread(target=self._beat, name="hftune-heartbeat", daemon=True)
             self._heart.start()
 
-    def hand_over(self) -> None:
-        """Leave the run to a process that will `open` it as the same attempt, and close."""
+    def hand_over(self, *, to_child: bool = False) -> None:
+        """Leave the run to a process that will `open` it as the same attempt, and close.
+
+        With `to_child` this process lives as long as that one, so the run is lost when it is gone, not before.
+        """
         with self._lock:
-            self._state = replace(self._state, pid=0, process_started=0.0, heartbeat=time.time())
+            state = replace(self._state, handed_over=True, heartbeat=time.time())
+            self._state = state if to_child else replace(state, pid=0, process_started=0.0)
             self._write_state(sync=True)
         self.close()
 
@@ -290,7 +294,14 @@ def _owned(state: RunState) -> RunState:
     """Return the state as owned by this process."""
     pid = os.getpid()
     begun = process.started(pid) or 0.0
-    return replace(state, host=process.host(), boot_id=process.boot_id(), pid=pid, process_started=begun)
+    return replace(
+        state,
+        host=process.host(),
+        boot_id=process.boot_id(),
+        pid=pid,
+        process_started=begun,
+        handed_over=False,
+    )
 
 
 def _last_event(path: Path) -> tuple[int, int]:

@@ -15,7 +15,7 @@ from hftune.errors import RunError
 from hftune.runs import layout, writer
 from hftune.runs.events import parse_line
 from hftune.runs.files import write_atomic
-from hftune.runs.reader import RUN_NAME, load_state, read_events
+from hftune.runs.reader import RUN_NAME, is_lost, load_state, read_events
 from hftune.runs.requests import request
 from hftune.runs.writer import RunWriter
 
@@ -185,11 +185,19 @@ def test_a_broken_state_does_not_lose_the_run(run):
 
 def test_a_run_handed_over_keeps_its_attempt_and_its_requests(run):
     run.hand_over()
-    assert load_state(run.path).pid == 0
+    assert (load_state(run.path).pid, load_state(run.path).handed_over) == (0, True)
     request(run.path, "stop")
     with RunWriter.open(run.path) as taken:
         assert (taken.attempt, taken.requests()) == (1, {"stop"})
-        assert load_state(run.path).pid == os.getpid()
+        assert (load_state(run.path).pid, load_state(run.path).handed_over) == (os.getpid(), False)
+
+
+def test_a_run_handed_to_a_child_is_lost_only_with_its_parent(run):
+    run.hand_over(to_child=True)
+    state = load_state(run.path)
+    assert not is_lost(state, now=state.heartbeat + 1000)
+    with RunWriter.open(run.path) as taken:
+        assert taken.attempt == 1
 
 
 def test_requests_to_a_process_that_is_gone_are_forgotten(run):
