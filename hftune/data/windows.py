@@ -26,7 +26,7 @@ class WindowPool:
         """Take in logits [batch, labels] of windows `windows` [batch] of documents `rows` [batch]."""
         import torch
 
-        for vector, row, window in zip(logits.detach().double().cpu(), rows.tolist(), windows.tolist(), strict=True):
+        for vector, row, window in zip(logits.detach().cpu().double(), rows.tolist(), windows.tolist(), strict=True):
             if self.pooling == "first" and window != 0:
                 continue
             held = self._sums.get(row)

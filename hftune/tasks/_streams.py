@@ -74,6 +74,7 @@ class ClassificationStream:
         loss, weight = self._total_loss(logits, batch)
         self._losses.append(float(loss))
         self._weights.append(float(weight))
+        logits = logits.cpu()
         if self._problem_type == SINGLE:
             predictions = logits.argmax(-1)
         elif self._problem_type == REGRESSION:
@@ -81,8 +82,8 @@ class ClassificationStream:
         else:
             # A sigmoid of one half is a logit of 0.
             predictions = (logits > 0).long()
-        self._predictions.append(predictions.cpu().numpy())
-        self._references.append(batch["labels"].to(predictions.dtype).cpu().numpy())
+        self._predictions.append(predictions.numpy())
+        self._references.append(batch["labels"].cpu().to(predictions.dtype).numpy())
 
 
 def at_targets(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
