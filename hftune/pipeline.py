@@ -11,14 +11,14 @@ import torch
 
 from hftune import methods, tasks
 from hftune.data.load import load_splits
-from hftune.errors import RunError
+from hftune.errors import ModelError, RunError
 from hftune.modeling.loading import load_config
 from hftune.modeling.resolve import resolve_model
 from hftune.modeling.tokenizer import load_tokenizer
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.writer import RunWriter
-from hftune.training.device import open_accelerator
+from hftune.training.device import is_out_of_memory, open_accelerator
 from hftune.training.environment import describe_environment
 from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
 from hftune.training.fit import Asked, check_requests, fit, interrupted
@@ -40,7 +40,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Fig
     them InterruptedRun when the run was asked to stop or pause, and RunError when something that the bits depend on
     changed since the attempt before, unless `allow_inexact`.
     """
-    with _requests_and_full_disks(run):
+    with _clear_errors(run):
         require_trackers(recipe.training)
         task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
         accelerator = open_accelerator(recipe.training, run.path)
@@ -141,8 +141,8 @@ def _noting(run: RunWriter) -> Callable[[str], None]:
 
 
 @contextmanager
-def _requests_and_full_disks(run: RunWriter) -> Iterator[None]:
-    """Turn a request met before or after training, and a full disk met anywhere, into errors that say what to do."""
+def _clear_errors(run: RunWriter) -> Iterator[None]:
+    """Turn a request met outside training, a full disk and too little memory into errors that say what to do."""
     try:
         yield
     except Asked as asked:
@@ -153,3 +153,8 @@ def _requests_and_full_disks(run: RunWriter) -> Iterator[None]:
             raise
         hint = "Make room, then `hftune resume` goes on from the newest checkpoint."
         raise RunError(f"the disk is full ({error.filename or run.path})", hint) from error
+    except (RuntimeError, MemoryError) as error:
+        if not is_out_of_memory(error):
+            raise
+        hint = "Choose a smaller model, or `method: lora`, which needs a third of the memory."
+        raise ModelError("memory does not suffice for the model and its optimizer", hint) from error

@@ -209,7 +209,7 @@ class _Loop:
         step = self.progress.step
         if self.progress.finished:
             return "end"
-        if self.progress.bad_steps:
+        if self.progress.bad_steps and not better:
             return ""  # weights that no longer give a finite loss must not push good ones out
         if self.plan.saves_at(step):
             return "steps" if self.plan.save_steps else "epoch"

@@ -140,7 +140,7 @@ def _update(setup: Setup, learner: Learner, loss: float) -> tuple[float, bool]:
     gradients = [parameter.grad for parameter in parameters if parameter.grad is not None]
     total = torch.nn.utils.get_total_norm(gradients)
     norm = float(total.item())
-    if limit and math.isfinite(norm):
+    if limit and limit <= norm < math.inf:  # below the limit, torch would multiply every gradient by one
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, total)
     if scaler is not None:
         # It skips the update itself when a gradient overflowed, which is how it finds its scale: not a bad step.
