@@ -115,14 +115,16 @@ def classifier_run(
     return make_run(folder, model, tokenizer, "text-classification", {"rows": rows, "max_length": 16, **(data or {})})
 
 
-def generator_run(folder: Path, data: Mapping[str, Any] | None = None, template: str | None = None) -> Path:
+def generator_run(
+    folder: Path, data: Mapping[str, Any] | None = None, template: str | None = None, positions: int = 64
+) -> Path:
     import torch
     from transformers import GPT2LMHeadModel
 
     torch.manual_seed(0)
     tokenizer = byte_tokenizer(pad=True)
     tokenizer.chat_template = template
-    model = GPT2LMHeadModel(gpt2_config(len(tokenizer), pad_token_id=0))
+    model = GPT2LMHeadModel(gpt2_config(len(tokenizer), pad_token_id=0, n_positions=positions))
     data = data or {"rows": [{"text": "The film was good."}]}
     return make_run(folder, model, tokenizer, "text-generation", data)
 
