@@ -171,8 +171,8 @@ def conclude(path: Path, outcome: Outcome, output: Output, debug: bool, seconds:
 
 def interrupted(run: RunWriter, signals: Signals, message: str) -> Outcome:
     """Set the state of an attempt that was asked to end, forget the requests, and return its outcome."""
-    pausing = signals.first is None and "pause" in run.requests() and "stop" not in run.requests()
-    status = "paused" if pausing else "stopped"
+    asked = run.requests() | run.cleared  # training may have forgotten what it obeyed
+    status = "paused" if signals.first is None and "pause" in asked and "stop" not in asked else "stopped"
     run.set_state(status=status, phase="", reason=message, exit_code=signals.exit_code)
     for request in run.requests():
         run.clear_request(request)

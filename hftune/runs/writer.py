@@ -43,6 +43,7 @@ class RunWriter:
         self._lock = threading.RLock()
         self._callbacks: list[Callable[[Event], None]] = []
         self._asked: set[str] = set()
+        self._cleared: set[str] = set()
         self._state_written = -math.inf
         self._state_dirty = False
         self._stop = threading.Event()
@@ -113,6 +114,11 @@ class RunWriter:
         """The state as this writer last set it."""
         return self._state
 
+    @property
+    def cleared(self) -> frozenset[str]:
+        """The requests that this attempt has carried out."""
+        return frozenset(self._cleared)
+
     def subscribe(self, callback: Callable[[Event], None]) -> None:
         """Call `callback` with every event from now on, in the thread that emits it."""
         self._callbacks.append(callback)
@@ -182,7 +188,8 @@ class RunWriter:
         self._asked.add(name)
 
     def clear_request(self, name: str) -> None:
-        """Forget a request that was carried out."""
+        """Forget a request that was carried out; `cleared` remembers it."""
+        self._cleared.add(name)
         self._asked.discard(name)
         (self.path / layout.CONTROL / name).unlink(missing_ok=True)
 

@@ -132,10 +132,20 @@ def test_json_of_a_failure_ends_with_the_result_too(run):
     assert (result["status"], result["error"]["code"]) == ("failed", 2)
 
 
+def obeys_and_forgets(recipe, run, *, allow_inexact=False):
+    """Train until asked to stop or pause, and clear the request as the training loop does."""
+    try:
+        return obeys(recipe, run)
+    finally:
+        for name in run.requests():
+            run.clear_request(name)
+
+
+@pytest.mark.parametrize("train", [obeys, obeys_and_forgets])
 @pytest.mark.parametrize(("asked", "status"), [("stop", "stopped"), ("pause", "paused")])
-def test_a_request_from_elsewhere_ends_the_run_with_its_state_saved(run, words, asked, status):
+def test_a_request_from_elsewhere_ends_the_run_with_its_state_saved(run, words, asked, status, train):
     request(run, asked)  # it stands before the run begins
-    assert carry_out(run, words, train=obeys) == 130
+    assert carry_out(run, words, train=train) == 130
     assert (read_state(run).status, read_state(run).exit_code) == (status, 130)
     assert list((run / layout.CONTROL).iterdir()) == []
     assert "hftune resume latest" in words.stdout.getvalue()
