@@ -12,7 +12,7 @@ export TORCH_INDEX
 export HFTUNE_TEST_CACHE ?= $(CURDIR)/.hftune-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long bench prove-resume lint set-up set-up-test clean
+.PHONY: help demo check test test-long bench quality prove-resume lint set-up set-up-test clean
 
 help:
 	@echo "make demo          make .venv, install, train recipes/bert_cls.yaml, ask the model two sentences"
@@ -20,6 +20,7 @@ help:
 	@echo "make check         the fast part of that"
 	@echo "make test-long     fault sweeps, quality over seeds, installation from a wheel"
 	@echo "make bench         hftune and transformers.Trainer in turn"
+	@echo "make quality       accuracy over three seeds beside transformers.Trainer (40 minutes)"
 	@echo "make prove-resume  kill a run, resume it, compare the weights with those of an uninterrupted one"
 
 set-up:
@@ -51,6 +52,9 @@ test-long: set-up-test
 
 bench: set-up-test
 	$(BIN)/python tests/benchmarks/bench_training.py
+
+quality: set-up-test
+	$(BIN)/python tests/benchmarks/quality.py
 
 prove-resume: set-up-test
 	$(BIN)/python tests/faults/prove_resume.py
