@@ -26,7 +26,7 @@ _CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 def open_accelerator(training: TrainingSection, folder: Path | None = None) -> Accelerator:
     """Return the Accelerator of this process, with threads set; raises UsageError when the device is not there.
 
-    Trackers write into `folder`/trackers. Mixed precision is not its business here (precision.py), nor is the model (step.py).
+    Trackers write into `folder`/trackers. Mixed precision is precision.py's business, the model step.py's.
     """
     available = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.backends.mps.is_available()}
     if training.device != "auto" and not available[training.device]:

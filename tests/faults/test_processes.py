@@ -114,7 +114,10 @@ def test_two_processes_have_the_losses_of_one_with_the_same_global_batch(recipe:
     assert read_state(two).status == "done"
 
 
-@pytest.mark.parametrize("victim", ["rank 0", "rank 1", "launcher"])
+@pytest.mark.parametrize(
+    "victim",
+    ["rank 1", pytest.param("rank 0", marks=pytest.mark.long), pytest.param("launcher", marks=pytest.mark.long)],
+)
 def test_a_killed_process_ends_the_group_and_the_run_goes_on_later(recipe: Callable[..., Path], victim: str):
     wanted = recipe(num_train_epochs=200, per_device_train_batch_size=2, save_steps=10, logging_steps=10)
     process = hftune("run", str(wanted), "--processes", "2")

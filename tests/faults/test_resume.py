@@ -63,20 +63,19 @@ def check_kill(uninterrupted: Any, folder: Path, kills: list[tuple[str, int]]) -
     return path
 
 
-# A step is two forward passes; an evaluation one. 1: first step; 8: step 4 done, 9: evaluation; 12: step 6; 27: test.
-@pytest.mark.parametrize("at", [1, 9, 12, 20, 27])
+# A step is two forward passes, an evaluation one. 9: the first evaluation; 20: in the second epoch; 27: the last one.
+@pytest.mark.parametrize("at", [9, 20, 27])
 def test_killed_in_a_step_or_an_evaluation(uninterrupted: Any, tmp_path: Path, at: int):
     check_kill(uninterrupted, tmp_path, [("forward", at)])
 
 
-@pytest.mark.parametrize("share", [0.35, 0.5, 0.65, 0.8, 0.95])
+@pytest.mark.parametrize("share", [0.4, 0.7, 0.95])
 def test_killed_while_a_file_is_put_on_disk(uninterrupted: Any, tmp_path: Path, share: float):
     check_kill(uninterrupted, tmp_path, [("fsync", int(uninterrupted[2]["fsync"] * share))])
 
 
-@pytest.mark.parametrize("share", [0.3, 0.6, 1.0])
-def test_killed_while_a_folder_gets_its_name(uninterrupted: Any, tmp_path: Path, share: float):
-    check_kill(uninterrupted, tmp_path, [("rename", max(1, int(uninterrupted[2]["rename"] * share)))])
+def test_killed_while_a_folder_gets_its_name(uninterrupted: Any, tmp_path: Path):
+    check_kill(uninterrupted, tmp_path, [("rename", uninterrupted[2]["rename"] // 2)])
 
 
 def test_killed_again_and_again(uninterrupted: Any, tmp_path: Path):
@@ -131,6 +130,7 @@ def test_killed_at_every_forward_pass(uninterrupted: Any, tmp_path: Path):
 
 @pytest.mark.long
 @pytest.mark.parametrize("point", ["fsync", "rename", "emit"])
-def test_killed_at_every_file_operation_and_event(uninterrupted: Any, tmp_path: Path, point: str):
-    for at in range(1, uninterrupted[2][point] + 1):
+def test_killed_at_every_kind_of_file_operation_and_event(uninterrupted: Any, tmp_path: Path, point: str):
+    # Every third: a save syncs seven times, so over the saves of a run each place in a save is met.
+    for at in range(1, uninterrupted[2][point] + 1, 1 if point == "rename" else 3):
         check_kill(uninterrupted, tmp_path / str(at), [(point, at)])
