@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -52,7 +53,8 @@ class BannedWords:
         return self._starting[word, size]
 
 
-def token_pieces(tokenizer: PreTrainedTokenizerBase, size: int) -> list[str]:
+@lru_cache(maxsize=2)  # 50,000 tokens take half a second to decode
+def token_pieces(tokenizer: PreTrainedTokenizerBase, size: int) -> tuple[str, ...]:
     """Return what each of `size` tokens adds to a text; special tokens add nothing.
 
     Each is decoded behind another one, because some decoders drop the space before a first token.
@@ -67,7 +69,7 @@ def token_pieces(tokenizer: PreTrainedTokenizerBase, size: int) -> list[str]:
     pieces = [""] * size
     for token, text in zip(known, texts, strict=True):
         pieces[token] = text[skipped:]
-    return pieces
+    return tuple(pieces)
 
 
 def canonical_spellings(tokenizer: PreTrainedTokenizerBase, words: Sequence[str]) -> list[list[int]]:
