@@ -5,8 +5,9 @@ from __future__ import annotations
 import re
 
 # Whole sequences first, so that no `[31m` or window title is left over: OSC/DCS/APC/PM/SOS strings, CSI, other escapes.
+# A string that nothing ends loses only its introducer: the rest is text that a person should see.
 _SEQUENCES = re.compile(
-    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)?"
+    r"(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"
     r"|(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]?"
     r"|\x1b[ -/]*[0-~]?"
 )
