@@ -12,7 +12,7 @@ from typing import Any
 import pytest
 import torch
 
-from hftune import methods, tasks
+from hftune import methods, pipeline, tasks
 from hftune.data.batches import batch_plan
 from hftune.data.load import load_splits
 from hftune.errors import HftuneError, InterruptedRun, ModelError, UsageError
@@ -27,6 +27,7 @@ from hftune.runs.reader import read_events
 from hftune.runs.writer import RunWriter
 from hftune.training import evaluation, fit, step
 from hftune.training.evaluation import fetch
+from hftune.training.precision import Precision, choose_precision
 from hftune.training.randomness import seed_initial_weights
 
 Subscriber = Callable[[RunWriter, Event], None]
@@ -209,6 +210,21 @@ def test_out_of_memory_halves_the_batch_and_keeps_the_curve(
     assert (state["step"], state["per_device_batch_size"]) == (3, 2)
 
 
+def test_a_run_resumed_after_memory_ran_out_goes_on_with_the_smaller_batch(
+    tiny_bert_folder: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = make_recipe(tiny_bert_folder, tiny_reviews)  # with dropout, which depends on how a batch is cut
+    small_memory(monkeypatch, fits=3)
+    expected = carry_out(recipe)
+    with pytest.raises(InterruptedRun) as caught:
+        carry_out(recipe, subscriber=ask_at("train", 2, "stop"))
+    path = caught.value.run  # type: ignore[attr-defined]
+    carry_out(recipe, path)
+    assert len(alerts(path, "out-of-memory")) == len(alerts(expected, "out-of-memory"))
+    for name in (layout.METRICS, f"{layout.MODEL}/model.safetensors"):
+        assert (path / name).read_bytes() == (expected / name).read_bytes()
+
+
 def test_out_of_memory_with_one_example_says_what_to_do(
     calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -224,6 +240,37 @@ def test_out_of_memory_is_an_error_when_the_batch_may_not_shrink(
     small_memory(monkeypatch, fits=4)
     with pytest.raises(ModelError, match="out of memory with 8 examples"):
         carry_out(make_recipe(calm_bert, tiny_reviews, auto_find_batch_size=False))
+
+
+# Precision
+
+
+def test_the_scale_of_fp16_gradients_is_saved_and_taken_up(
+    tiny_bert_folder: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """As on CUDA, which a recipe must have for fp16; torch can do the same, slowly, on a CPU."""
+    monkeypatch.setattr(pipeline, "choose_precision", lambda wanted, device: Precision("fp16", device.type))
+    recipe = make_recipe(tiny_bert_folder, tiny_reviews)
+    expected = carry_out(recipe)
+    scaler = json.loads((layout.checkpoints(expected)[-1] / "state.json").read_text())["scaler"]
+    assert scaler["_growth_tracker"] + scaler["scale"] > 0
+    assert all(math.isfinite(loss) for loss in series(expected))
+    with pytest.raises(InterruptedRun) as caught:
+        carry_out(recipe, subscriber=ask_at("train", 3, "stop"))
+    path = caught.value.run  # type: ignore[attr-defined]
+    carry_out(recipe, path)
+    weights = f"{layout.MODEL}/model.safetensors"
+    assert (path / weights).read_bytes() == (expected / weights).read_bytes()
+
+
+def test_emulated_bf16_trains_and_warns_that_it_is_slow(calm_bert: Path, tiny_reviews: Path):
+    recipe = make_recipe(calm_bert, tiny_reviews, precision="bf16", max_steps=3)
+    if choose_precision("bf16", torch.device("cpu")).native:
+        pytest.skip("this processor computes bf16 natively")
+    path = carry_out(recipe)
+    assert len(alerts(path, "slow-precision")) == 1
+    fp32 = series(carry_out(make_recipe(calm_bert, tiny_reviews, max_steps=3)))
+    assert series(path) == pytest.approx(fp32, rel=0.02)
 
 
 # Losses that are not finite
