@@ -90,8 +90,6 @@ def _score_labels(
 ) -> dict[str, Any]:
     import numpy as np
 
-    from hftune.inference import statistics
-
     data = predictor.loaded.recipe.data
     targets = dict(zip(prepared.splits[name]["row"], prepared.splits[name]["labels"], strict=True))
     numbers = sorted(targets)
@@ -102,33 +100,9 @@ def _score_labels(
     references = np.array([targets[number] for number in numbers])
     loss, weight = _row_losses(predictor, task, prepared, logits, references)
     kind, names = predictor.problem_type, predictor.labels
-    losses = (loss, weight)
-    found: dict[str, Any] = {"rows": len(numbers)}
-    if kind == REGRESSION:
-        answers = logits[:, 0]
-        wrong = np.ones(len(numbers), dtype=bool)
-        found["metrics"] = statistics.plain(statistics.regression(references.astype(float), answers, *losses))
-    elif kind == MULTI:
-        shares = probabilities(logits, MULTI)
-        answers, references = (logits > 0).astype(int), references.astype(int)
-        wrong = (answers != references).any(axis=1)
-        found["metrics"] = statistics.plain(statistics.multi_label(references, answers, *losses))
-        found["per_class"] = statistics.per_class(references, answers, names)
-        error, bins = statistics.calibration(shares.ravel(), references.ravel())
-        found["calibration"] = {"error": error, "bins": bins}
-    else:
-        shares = probabilities(logits, str(kind))
-        answers = logits.argmax(axis=1)
-        wrong = answers != references
-        found["metrics"] = statistics.plain(statistics.single_label(references, answers, len(names), *losses))
-        one_hot = np.eye(len(names), dtype=int)
-        found["per_class"] = statistics.per_class(one_hot[references], one_hot[answers], names)
-        matrix = statistics.confusion(references, answers, len(names))
-        found["confusion"] = {"labels": names, "matrix": matrix.tolist()}
-        error, bins = statistics.calibration(shares.max(axis=1), ~wrong)
-        found["calibration"] = {"error": error, "bins": bins}
+    found, wrong = _label_figures(kind, names, logits, references, loss, weight)
     order = [index for index in np.argsort(-loss, kind="stable").tolist() if wrong[index]][:worst]
-    found["worst"] = [
+    mistakes = [
         {
             "row": numbers[index],
             "text": shorten(texts[index][data.text]),
@@ -138,7 +112,39 @@ def _score_labels(
         }
         for index in order
     ]
-    return found
+    return {**found, "rows": len(numbers), "worst": mistakes}
+
+
+def _label_figures(
+    kind: str | None, names: list[str], logits: Any, references: Any, loss: Any, weight: Any
+) -> tuple[dict[str, Any], Any]:
+    """Return the parts of a Score that a problem type has, and which rows were answered wrongly [rows] bool."""
+    import numpy as np
+
+    from hftune.inference import statistics
+
+    if kind == REGRESSION:
+        metrics = statistics.regression(references.astype(float), logits[:, 0], loss, weight)
+        return {"metrics": statistics.plain(metrics)}, np.ones(len(logits), dtype=bool)
+    shares = probabilities(logits, str(kind))
+    found: dict[str, Any] = {}
+    if kind == MULTI:
+        true, answers = references.astype(int), (logits > 0).astype(int)
+        wrong = (answers != true).any(axis=1)
+        metrics = statistics.multi_label(true, answers, loss, weight)
+        error, bins = statistics.calibration(shares.ravel(), true.ravel())
+    else:
+        chosen, one_hot = logits.argmax(axis=1), np.eye(len(names), dtype=int)
+        wrong = chosen != references
+        metrics = statistics.single_label(references, chosen, len(names), loss, weight)
+        error, bins = statistics.calibration(shares.max(axis=1), ~wrong)
+        matrix = statistics.confusion(references, chosen, len(names))
+        found["confusion"] = {"labels": names, "matrix": matrix.tolist()}
+        true, answers = one_hot[references], one_hot[chosen]
+    found["metrics"] = statistics.plain(metrics)
+    found["per_class"] = statistics.per_class(true, answers, names)
+    found["calibration"] = {"error": error, "bins": bins}
+    return found, wrong
 
 
 def _row_losses(predictor: Predictor, task: Any, prepared: Prepared, logits: Any, references: Any) -> tuple[Any, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import json
 import os
 import pty
@@ -173,6 +174,7 @@ class Terminal:
         if self.process_id == 0:
             os.execv(sys.executable, [sys.executable, "-m", "hftune", "chat", str(run), *words])
         self.text = ""
+        self.decode = codecs.getincrementaldecoder("utf-8")("replace").decode  # a read may end within a character
 
     def wait_for(self, pattern: str) -> str:
         """Read until `pattern` comes; return what came before and with it."""
@@ -180,7 +182,7 @@ class Terminal:
         while not (found := re.search(pattern, self.text, re.DOTALL)):
             assert time.monotonic() < end, self.text
             if select.select([self.terminal], [], [], 1)[0]:
-                self.text += os.read(self.terminal, 4096).decode("utf-8", "replace")
+                self.text += self.decode(os.read(self.terminal, 4096))
         before, self.text = self.text[: found.end()], self.text[found.end() :]
         return before
 
