@@ -303,7 +303,7 @@ def test_a_loss_that_stays_not_finite_ends_the_run_with_its_last_good_checkpoint
 ):
     broken_losses(monkeypatch, range(3, 1000))
     with pytest.raises(HftuneError, match="not been finite for 5 steps, at step 8") as caught:
-        carry_out(make_recipe(calm_bert, tiny_reviews, num_train_epochs=3, save_steps=1))
+        carry_out(make_recipe(calm_bert, tiny_reviews, num_train_epochs=3, save_steps=1, eval_steps=99))
     assert "learning_rate" in caught.value.hint
     assert "fp32" in caught.value.hint
     path = caught.value.run  # type: ignore[attr-defined]
@@ -339,6 +339,27 @@ def test_the_best_model_is_kept_and_written(calm_bert: Path, tiny_reviews: Path,
     assert json.loads((path / layout.METRICS).read_text())["validation"]["accuracy"] == 0.9
     (result,) = [event.data for event in read_events(path) if event.kind == "result"]
     assert (result["best_step"], result["global_step"]) == (3, 12)
+
+
+def test_a_best_checkpoint_that_broke_is_said_aloud_and_the_last_model_is_scored_instead(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    from safetensors.torch import load_file
+
+    scripted(monkeypatch, [0.9] + [0.5] * 11)
+
+    def spoil_best(run: RunWriter, event: Event) -> None:
+        if event.kind == "train" and event.data["step"] == 12:
+            (layout.checkpoints(run.path)[0] / "trainable.safetensors").write_bytes(b"spoilt")
+
+    path = carry_out(by_accuracy(calm_bert, tiny_reviews), subscriber=spoil_best)
+    assert len(alerts(path, "best-checkpoint-broken")) == 1
+    last = load_file(layout.checkpoints(path)[-1] / "trainable.safetensors")
+    model = load_file(path / layout.MODEL / "model.safetensors")
+    assert all(torch.equal(last[name], tensor) for name, tensor in model.items())
+    (result,) = [event.data for event in read_events(path) if event.kind == "result"]
+    assert result["best_step"] == 12
+    assert [event.data["split"] for event in read_events(path) if event.kind == "eval"][-2:] == ["validation", "test"]
 
 
 def test_early_stopping_counts_evaluations_without_a_better_one(

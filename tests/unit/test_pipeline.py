@@ -12,7 +12,8 @@ from typing import Any
 import pytest
 import torch
 
-from hftune.errors import InterruptedRun, RecipeError, RunError, UsageError
+from hftune import pipeline
+from hftune.errors import HftuneError, InterruptedRun, RecipeError, RunError, UsageError
 from hftune.pipeline import train
 from hftune.recipe.load import dump_recipe, parse_recipe
 from hftune.recipe.schema import Recipe
@@ -191,3 +192,38 @@ def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_when_there_is_room(
     carry_out(wanted, run.path)
     for name in (layout.METRICS, f"{layout.MODEL}/model.safetensors"):
         assert (run.path / name).read_bytes() == (expected / name).read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (torch.OutOfMemoryError("CUDA out of memory"), "memory does not suffice"),
+    ],
+)
+def test_trouble_outside_the_loop_is_told_as_what_it_is(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch, error: Exception, message: str
+):
+    def fail(*arguments: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(pipeline, "save_model", fail)
+    with pytest.raises(HftuneError, match=message) as caught:
+        carry_out(changed(recipe))
+    assert caught.value.hint
+
+
+def test_other_trouble_is_not_disguised(recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch):
+    def fail(*arguments: Any) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr(pipeline, "save_model", fail)
+    with pytest.raises(PermissionError):
+        carry_out(changed(recipe))
+
+
+def test_a_run_whose_environment_file_is_gone_cannot_go_on_exactly(recipe: dict[str, Any]):
+    path = stop_at_step(changed(recipe, logging_steps=1), 2)
+    (path / layout.ENVIRONMENT).unlink()
+    with pytest.raises(RunError, match=r"environment\.json is missing"):
+        carry_out(changed(recipe, logging_steps=1), path)
