@@ -75,13 +75,14 @@ class RecipeError(HftuneError):
 class DataError(HftuneError):
     """The data are not what the recipe says they are: a missing column, an unknown label, an empty split.
 
-    `key` is the recipe's key that it is about (`data.label`), so that the line of the recipe can be named.
+    `key` is the recipe's key that it is about (`data.label`); the message begins with it, and whoever knows the file
+    names the line.
     """
 
     exit_code = EXIT_USAGE
 
     def __init__(self, message: str, hint: str = "", exit_code: int | None = None, key: str = "") -> None:
-        super().__init__(message, hint, exit_code)
+        super().__init__(f"{key}: {message}" if key else message, hint, exit_code)
         self.key = key
 
 

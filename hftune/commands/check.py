@@ -17,7 +17,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     Problems in the recipe itself come as RecipeError, all of them at once. `--fast` loads nothing heavier than
     pydantic; the rest reads the data, the tokenizer and, for the estimate, the weights.
     """
-    from hftune.recipe.load import find_recipe, load_recipe
+    from hftune.recipe.load import find_recipe, load_recipe, placed
 
     path, shipped = find_recipe(arguments.recipe)
     if shipped:
@@ -29,9 +29,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         from hftune.preflight.inspect import check
         from hftune.runs.reader import default_runs_dir
 
-        report = check(
-            recipe, output.note, runs_dir=Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir()
-        )
+        runs_dir = Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir()
+        report = check(recipe, output.note, runs_dir, lambda error: placed(error, path, arguments.set))
     if not output.json:
         output.say(render(report))
     output.emit(report.to_dict())

@@ -7,10 +7,10 @@ import json
 import time
 from pathlib import Path
 
-from hftune.commands.job import carry_out
+from hftune.commands.job import carry_out, check_and_train
 from hftune.errors import EXIT_DONE, RunError, UsageError
 from hftune.output import Output
-from hftune.recipe.load import dump_recipe, find_recipe, load_recipe
+from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, naming_lines
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout, process
 from hftune.runs.launch import Launch, start_job, write_launch
@@ -35,7 +35,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     run = prepare(recipe, Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir(), launch)
     if arguments.detach:
         return in_background(run, output, arguments.processes)
-    return carry_out(run, output, processes=arguments.processes, debug=arguments.debug)
+    return carry_out(
+        run,
+        output,
+        processes=arguments.processes,
+        debug=arguments.debug,
+        train=naming_lines(path, overrides)(check_and_train),
+    )
 
 
 def prepare(recipe: Recipe, runs_dir: Path, launch: Launch = DEFAULT) -> Path:

@@ -6,19 +6,21 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from hftune.errors import DataError, closest
+from hftune.recipe.schema import DataSection
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 
-def require_columns(dataset: Dataset, wanted: Sequence[str], where: str) -> None:
-    """Raise DataError naming the first column of `wanted` that is missing, those there are, and the nearest.
+def require_columns(dataset: Dataset, data: DataSection, fields: Sequence[str], where: str) -> None:
+    """Raise DataError naming the first column that is missing, those there are, and the nearest.
 
-    `where` says which data in the message: `data.text: train split of reviews.csv`.
+    `fields` are the keys of the data section that name the columns (`text`, `label`); keys without a value are left
+    out. `where` says which data in the message: `the train split`.
     """
-    for name in wanted:
-        if name not in dataset.column_names:
+    for field in fields:
+        name = getattr(data, field)
+        if name is not None and name not in dataset.column_names:
             found = ", ".join(dataset.column_names) or "none"
-            raise DataError(
-                f"{where}: no column {name!r}", hint=f"Columns found: {found}. {closest(name, dataset.column_names)}"
-            )
+            hint = f"Columns found: {found}. {closest(name, dataset.column_names)}"
+            raise DataError(f"no column {name!r} in {where}", hint=hint, key=f"data.{field}")

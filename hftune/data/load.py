@@ -41,12 +41,12 @@ def load_splits(data: DataSection, note: Note = _quiet) -> dict[str, Dataset]:
     Deterministic: the same files and recipe give the same rows in the same order on every machine. Raises DataError
     for data that cannot be found or read, naming file and line where there is one.
     """
-    splits = _drop_unlabelled(_load(data, note), data, note)
+    splits = _load(data, note)
     if "train" not in splits:
-        raise DataError("the data have no train split", hint=f"Splits found: {', '.join(splits) or 'none'}.")
+        raise DataError("the data have no train split", f"Splits found: {', '.join(splits) or 'none'}.", key="data")
     for name, dataset in splits.items():
         if len(dataset) == 0:
-            raise DataError(f"the {name} split is empty")
+            raise DataError(f"the {name} split is empty", key="data")
     splits = _cut_missing(splits, data, note)
     return {name: _limit(splits[name], name, data, note) for name in SPLITS if name in splits}
 
@@ -71,16 +71,23 @@ def _load(data: DataSection, note: Note) -> dict[str, Dataset]:
 
 def _from_files(files: str | Mapping[str, str]) -> dict[str, Dataset]:
     if isinstance(files, str):
-        return {"train": load_file(files)}
+        return {"train": _recipe_file(files, "data.files")}
     splits: dict[str, Dataset] = {}
     for name, path in files.items():
         split = split_name(name)
         if split not in SPLITS:
-            raise DataError(f"data.files: unknown split {name!r}", hint=closest(name, SPLITS))
+            raise DataError(f"unknown split {name!r}", hint=closest(name, SPLITS), key="data.files")
         if split in splits:
-            raise DataError(f"data.files: {split} is given twice (as {name!r} too)")
-        splits[split] = load_file(path)
+            raise DataError(f"{split} is given twice (as {name!r} too)", key="data.files")
+        splits[split] = _recipe_file(path, f"data.files.{name}")
     return splits
+
+
+def _recipe_file(path: str, key: str) -> Dataset:
+    try:
+        return load_file(path)
+    except DataError as error:
+        raise DataError(error.message, error.hint, key=key) from error
 
 
 def _from_hub(data: DataSection, source: str, note: Note) -> dict[str, Dataset]:
@@ -100,7 +107,7 @@ def _from_hub(data: DataSection, source: str, note: Note) -> dict[str, Dataset]:
             splits[split] = dataset
         else:
             note(f"data: split {name!r} of {source} is not used")
-    return splits
+    return _drop_unlabelled(splits, data, note)
 
 
 @contextmanager
@@ -164,7 +171,7 @@ def _binding(train: Dataset, data: DataSection) -> list[list[Hashable]]:
     """Return the columns of values that keep rows together: the group, and the whole input (exact duplicates)."""
     keys: list[list[Hashable]] = []
     if data.group is not None:
-        require_columns(train, [data.group], "data.group")
+        require_columns(train, data, ["group"], "the train split")
         keys.append([_hashable(value) for value in train[data.group]])
     named = (
         (data.prompt, data.completion, data.messages) if data.prompt or data.messages else (data.text, data.text_pair)

@@ -30,26 +30,32 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 Note = Callable[[str], None]
+Locate = Callable[[HftuneError], HftuneError]
 
 
 def _quiet(_: str) -> None:
     return None
 
 
-def check(recipe: Recipe, note: Note = _quiet, runs_dir: Path = Path()) -> Report:
+def _unplaced(error: HftuneError) -> HftuneError:
+    return error
+
+
+def check(recipe: Recipe, note: Note = _quiet, runs_dir: Path = Path(), locate: Locate = _unplaced) -> Report:
     """Return all that is worth knowing before training; mistakes come as findings of level error, not as exceptions.
 
     Loads the data, the tokenizer and the weights, and trains a throw-away copy for a few seconds; writes nothing.
-    `runs_dir` is where the run would be written: its free space is compared with the estimate.
+    `runs_dir` is where the run would be written: its free space is compared with the estimate. `locate` gives an
+    error the line of the recipe that it is about.
     """
     report = Report(recipe.name, summarize(recipe))
-    splits, folder, problems = _find(recipe, note)
+    splits, folder, problems = _find(recipe, note, locate)
     if splits is None or problems:
         return replace(report, findings=problems, splits=_sizes(splits or {}))
     try:
         prepared = _prepare(recipe, splits, folder, note)
     except HftuneError as error:
-        return replace(report, findings=_as_findings(error), splits=_sizes(splits))
+        return replace(report, findings=_as_findings(locate(error)), splits=_sizes(splits))
     note("check: looking for duplicates, long texts and unknown words")
     report = replace(
         report,
@@ -61,7 +67,7 @@ def check(recipe: Recipe, note: Note = _quiet, runs_dir: Path = Path()) -> Repor
     try:
         return _with_model(report, recipe, prepared, folder, note, runs_dir)
     except HftuneError as error:
-        return replace(report, findings=[*report.findings, *_as_findings(error)])
+        return replace(report, findings=[*report.findings, *_as_findings(locate(error))])
 
 
 def findings(recipe: Recipe, splits: Mapping[str, Dataset], prepared: Prepared) -> list[Notice]:
@@ -86,7 +92,7 @@ def _told_already(notice: Notice, known: list[Notice]) -> bool:
     return any(notice.code == other.code and all(split in other.message for split in named[:1]) for other in known)
 
 
-def _find(recipe: Recipe, note: Note) -> tuple[dict[str, Dataset] | None, Path | None, list[Notice]]:
+def _find(recipe: Recipe, note: Note, locate: Locate) -> tuple[dict[str, Dataset] | None, Path | None, list[Notice]]:
     """Find data and model; what is wrong with one does not hide what is wrong with the other."""
     from hftune.data.load import load_splits
     from hftune.modeling.resolve import resolve_model
@@ -96,11 +102,11 @@ def _find(recipe: Recipe, note: Note) -> tuple[dict[str, Dataset] | None, Path |
     try:
         splits = load_splits(recipe.data, note)
     except HftuneError as error:
-        problems += _as_findings(error)
+        problems += _as_findings(locate(error))
     try:
         folder = resolve_model(recipe.model, note).folder if recipe.model.id else None
     except HftuneError as error:
-        problems += _as_findings(error)
+        problems += _as_findings(locate(error))
     return splits, folder, problems
 
 
@@ -110,6 +116,8 @@ def _prepare(recipe: Recipe, splits: Mapping[str, Dataset], folder: Path | None,
 
     tokenizer = load_tokenizer(recipe.model, folder, note)
     config = load_config(recipe.model, folder, tokenizer)
+    method = methods.registry.load(recipe.method.name)
+    method.check(recipe.method.config or method.Config(), recipe.model, config, recipe.task.name)
     return tasks.registry.load(recipe.task.name).prepare(recipe, splits, tokenizer, config)
 
 
@@ -158,11 +166,6 @@ def _sizes(splits: Mapping[str, Dataset]) -> dict[str, int]:
 def _as_findings(error: HftuneError) -> list[Notice]:
     """Return an error as findings: one a problem for recipes, else one."""
     if isinstance(error, RecipeError):
-        return [
-            Notice(
-                "error", "recipe", f"{problem.key}: {problem.message}" if problem.key else problem.message, problem.hint
-            )
-            for problem in error.problems
-        ]
+        return [Notice("error", "recipe", str(replace(one, hint="")), one.hint) for one in error.problems]
     code = {DataError: "data", ModelError: "model"}.get(type(error), "error")
     return [Notice("error", code, error.message, error.hint)]

@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hftune.errors import DataError, Problem, RecipeError, closest, place
+from hftune.errors import DataError, HftuneError, Problem, RecipeError, closest, place
 from hftune.recipe.overrides import apply_overrides
 from hftune.recipe.paths import is_within, make_absolute
 from hftune.recipe.schema import Recipe
@@ -101,17 +101,21 @@ def naming_lines(path: str | Path, overrides: Sequence[str] = ()) -> Iterator[No
     """
     try:
         yield
-    except RecipeError as error:
+    except HftuneError as error:
+        raise placed(error, path, overrides) from error
+
+
+def placed(error: HftuneError, path: str | Path, overrides: Sequence[str] = ()) -> HftuneError:
+    """Return `error` with the line and column of the recipe key it is about; itself when it names none."""
+    if isinstance(error, RecipeError):
         source = _sought(path, overrides)
-        problems = [
+        return RecipeError(
             problem if problem.file or not problem.key else _placed(source, problem) for problem in error.problems
-        ]
-        raise RecipeError(problems) from error
-    except DataError as error:
-        if not error.key:
-            raise
-        message = f"{locate(path, error.key, overrides)}: {error.key}: {error.message}"
-        raise DataError(message, error.hint, error.exit_code, error.key) from error
+        )
+    if isinstance(error, DataError) and error.key:
+        message = f"{locate(path, error.key, overrides)}: {error.message}"
+        return DataError(message, error.hint, error.exit_code)
+    return error
 
 
 def _placed(source: Source, problem: Problem) -> Problem:

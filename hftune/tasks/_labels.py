@@ -120,7 +120,7 @@ def targets(values: Sequence[Any], rows: Sequence[int], space: LabelSpace, split
 def _number(value: Any, row: int, split: str) -> float:
     if isinstance(value, (int, float)) and math.isfinite(value):
         return float(value)
-    raise DataError(f"{split}, row {row} (from 0): the label {value!r} is not a number")
+    raise DataError(f"{split}, row {row} (from 0): the label {value!r} is not a number", key="data.label")
 
 
 def _position(value: Any, index: Mapping[str, int], row: int, split: str) -> int:
@@ -128,6 +128,7 @@ def _position(value: Any, index: Mapping[str, int], row: int, split: str) -> int
         raise DataError(
             f"{split}, row {row} (from 0): the label {value!r} is not one label",
             hint="For several labels a text set task.problem_type: multi_label_classification.",
+            key="data.label",
         )
     name = label_name(value)
     if name in index:
@@ -135,7 +136,9 @@ def _position(value: Any, index: Mapping[str, int], row: int, split: str) -> int
     # Numbers index the names when recipe or data set name them.
     if isinstance(value, int) and not any(known.lstrip("-").isdigit() for known in index) and 0 <= value < len(index):
         return int(value)
-    raise DataError(f"{split}, row {row} (from 0): unknown label {value!r}", hint=closest(name, index))
+    raise DataError(
+        f"{split}, row {row} (from 0): unknown label {value!r}", hint=closest(name, index), key="data.label"
+    )
 
 
 def _several(value: Any, space: LabelSpace, index: Mapping[str, int], row: int, split: str) -> list[float]:
@@ -146,7 +149,8 @@ def _several(value: Any, space: LabelSpace, index: Mapping[str, int], row: int, 
     if space.multi_hot:
         if len(value) != len(index) or any(item not in (0, 1) for item in value):
             raise DataError(
-                f"{split}, row {row} (from 0): {value!r} does not say 0 or 1 to each of the {len(index)} labels"
+                f"{split}, row {row} (from 0): {value!r} does not say 0 or 1 to each of the {len(index)} labels",
+                key="data.label",
             )
         return [float(item) for item in value]
     target = [0.0] * len(index)

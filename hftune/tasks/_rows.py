@@ -5,20 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from hftune.errors import DataError, closest
+from hftune.errors import DataError
 from hftune.recipe.schema import DataSection
 from hftune.tasks import Notice
 from hftune.tasks._labels import column_values, is_missing
 
 if TYPE_CHECKING:
     from datasets import Dataset
-
-
-def require_columns(dataset: Dataset, wanted: Sequence[str], split: str) -> None:
-    """Raise DataError naming the first column of `wanted` that the split has not."""
-    for column in wanted:
-        if column not in dataset.column_names:
-            raise DataError(f"{split}: no column {column!r}", hint=closest(column, dataset.column_names))
 
 
 def usable_rows(
@@ -37,7 +30,9 @@ def usable_rows(
         ]
         if not rows:
             reason = "is empty" if not values else f"has no row with both {data.text!r} and {data.label!r}"
-            raise DataError(f"the {split} split {reason}", hint="Each split needs at least one labelled text.")
+            raise DataError(
+                f"the {split} split {reason}", hint="Each split needs at least one labelled text.", key="data"
+            )
         if len(rows) < len(values):
             dropped[split] = f"{split} {len(values) - len(rows)} of {len(values)}"
         usable[split] = rows, [values[row] for row in rows]

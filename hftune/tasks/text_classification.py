@@ -67,6 +67,7 @@ def prepare(
     tokenizer gives them. Raises DataError for a missing column, an empty split or an unknown label, RecipeError for
     class weights that name no label.
     """
+    from hftune.data.columns import require_columns
     from hftune.tasks import _encoding, _rows
     from hftune.tasks._label_space import label_space
     from hftune.tasks._labels import targets
@@ -74,7 +75,7 @@ def prepare(
     config, data = _config(recipe), recipe.data
     pair = [data.text_pair] if data.text_pair else []
     for split, dataset in splits.items():
-        _rows.require_columns(dataset, [data.text, *pair, data.label], split)
+        require_columns(dataset, data, ["text", "text_pair", "label"], f"the {split} split")
     usable, row_notices = _rows.usable_rows(data, splits)
     space, label_notices = label_space(config.problem_type, data, splits, usable, base_config)
     max_length, limit_notices = _encoding.token_limit(data, base_config, tokenizer)

@@ -56,12 +56,14 @@ def prepare(
     With `data.messages` the tokenizer's chat_template is set, to be saved with the model. Raises DataError for a
     missing column, a split with nothing to learn, or messages that are none.
     """
+    from hftune.data.columns import require_columns
     from hftune.tasks import _encoding, _rows
 
     data = recipe.data
-    columns = _columns(data)
+    fields = _fields(data)
+    columns = [getattr(data, field) for field in fields]
     for split, dataset in splits.items():
-        _rows.require_columns(dataset, columns, split)
+        require_columns(dataset, data, fields, f"the {split} split")
     if data.messages is not None:
         tokenizer.chat_template = template_text(_config(recipe).template, tokenizer)
     max_length, notices = _encoding.token_limit(data, base_config, tokenizer)
@@ -75,7 +77,9 @@ def prepare(
         encoded[split] = _encode(recipe, dataset, rows, split, tokenizer, max_length)
         if not encoded[split].examples:
             reason = f"has nothing to learn in {' and '.join(map(repr, columns))}" if len(dataset) else "is empty"
-            raise DataError(f"the {split} split {reason}", hint="Each split needs at least one text of two tokens.")
+            raise DataError(
+                f"the {split} split {reason}", hint="Each split needs at least one text of two tokens.", key="data"
+            )
     notices += _nothing_learned(splits, encoded)
     notices += _encoding.length_notices(encoded, sizes, data, max_length)
     notices += _rows.held_out_notices({split: _rows.keys(one, columns) for split, one in splits.items()})
@@ -131,12 +135,11 @@ def _config(recipe: Recipe) -> Config:
     return config if isinstance(config, Config) else Config(**recipe.task.options)
 
 
-def _columns(data: DataSection) -> list[str]:
+def _fields(data: DataSection) -> list[str]:
+    """Return the keys of the data section that name the columns to learn from."""
     if data.messages is not None:
-        return [data.messages]
-    if data.prompt is not None and data.completion is not None:
-        return [data.prompt, data.completion]
-    return [data.text]
+        return ["messages"]
+    return ["text"] if data.prompt is None else ["prompt", "completion"]
 
 
 def _check_windows(data: DataSection) -> None:

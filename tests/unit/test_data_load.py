@@ -79,7 +79,7 @@ def test_the_group_column_must_exist():
 
 
 def test_require_columns_accepts_what_is_there():
-    require_columns(Dataset.from_list(ROWS), ["text", "label"], "data")
+    require_columns(Dataset.from_list(ROWS), section(rows=ROWS), ["text", "text_pair", "label"], "the train split")
 
 
 def test_a_local_path_as_source_says_how_to_write_it():
