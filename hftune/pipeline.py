@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from errno import EDQUOT, ENOSPC
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,7 @@ from hftune.modeling.tokenizer import load_tokenizer
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.writer import RunWriter
+from hftune.tasks import Notice, Prepared
 from hftune.training.device import is_out_of_memory, open_accelerator
 from hftune.training.environment import describe_environment
 from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
@@ -30,15 +32,20 @@ from hftune.training.step import Setup, make_learner
 from hftune.training.trackers import require_trackers
 
 if TYPE_CHECKING:
+    from datasets import Dataset
     from transformers import PreTrainedModel
 
 
-def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Figures:
+# Recipe, splits and prepared data to all that is worth saying of them, what `prepare` noticed among it.
+Look = Callable[[Recipe, "Mapping[str, Dataset]", Prepared], Sequence[Notice]]
+
+
+def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: Look | None = None) -> Figures:
     """Carry out `recipe` in the run directory of `run`; return the figures by split.
 
     Goes on from the newest whole checkpoint when there is one. Raises HftuneError (its hint says what to do), among
     them InterruptedRun when the run was asked to stop or pause, and RunError when something that the bits depend on
-    changed since the attempt before, unless `allow_inexact`.
+    changed since the attempt before, unless `allow_inexact`. `look` says what is doubtful about the data.
     """
     with _clear_errors(run):
         require_trackers(recipe.training)
@@ -60,6 +67,9 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Fig
         base_config = load_config(recipe.model, folder, tokenizer)
         method.check(recipe.method.config or method.Config(), recipe.model, base_config, recipe.task.name)
         prepared = task.prepare(recipe, splits, tokenizer, base_config)
+        if look is not None:
+            _now(run, "looking at the data")
+            prepared = replace(prepared, notices=tuple(look(recipe, splits, prepared)))
         _now(run, "loading the model")
         seed_initial_weights(recipe.training.seed)
         model = task.load_model(recipe, folder, prepared)

@@ -199,24 +199,9 @@ def failed(run: RunWriter, error: BaseException) -> Outcome:
 
 
 def check_and_train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Metrics:
-    """Look at the data before the first attempt, unless the run was started without, then train."""
+    """Train, and look at the data in the first attempt, unless the run was started without."""
     from hftune import pipeline
+    from hftune.preflight.inspect import findings
 
-    if run.attempt == 1 and read_launch(run.path).check and not run.requests():
-        run.set_state(phase="preparing")
-        run.emit("phase", phase="preparing", detail="looking at the data")
-        _look(recipe, run)
-    return pipeline.train(recipe, run, allow_inexact=allow_inexact)
-
-
-def _look(recipe: Recipe, run: RunWriter) -> None:
-    """Say what is doubtful about the data; raises the HftuneError that training would meet."""
-    from hftune.preflight.glance import glance
-
-    try:
-        for notice in glance(recipe):
-            run.alert(notice.level, notice.code, notice.message, notice.hint)
-    except HftuneError:
-        raise
-    except Exception:  # a look that fails is no reason not to train
-        traceback.print_exc()
+    look = findings if run.attempt == 1 and read_launch(run.path).check else None
+    return pipeline.train(recipe, run, allow_inexact=allow_inexact, look=look)

@@ -8,7 +8,7 @@ import time
 import traceback
 from pathlib import Path
 
-from hftune.commands.job import failed, interrupted
+from hftune.commands.job import check_and_train, failed, interrupted
 from hftune.commands.signals import Signals
 from hftune.errors import EXIT_DONE, HftuneError, InterruptedRun
 from hftune.recipe.load import load_recipe
@@ -36,9 +36,7 @@ def _first(path: Path, recipe: Recipe, allow_inexact: bool) -> int:
     with RunWriter.open(path) as run:
         run.start_heartbeat()
         try:
-            from hftune.pipeline import train
-
-            train(recipe, run, allow_inexact=allow_inexact)
+            check_and_train(recipe, run, allow_inexact=allow_inexact)
         except InterruptedRun as error:
             return interrupted(run, Signals(), error.message).exit_code
         except (Exception, SystemExit) as error:
