@@ -63,7 +63,8 @@ def start(recipe: Path, runs: Path) -> subprocess.Popen[str]:
 
 def hftune(*arguments: str, runs: Path) -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "hftune", *arguments, "--runs-dir", str(runs)]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    environment = {**os.environ, "HFTUNE_QUEUE_DIR": str(runs / ".queue")}  # it waits for no other run
+    return subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True, env=environment)
 
 
 def wait_for_step(process: subprocess.Popen[str], runs: Path, step: int) -> None:
@@ -78,7 +79,7 @@ def wait_for_step(process: subprocess.Popen[str], runs: Path, step: int) -> None
 
 
 def run_in(runs: Path) -> Path:
-    (path,) = runs.iterdir()
+    (path,) = (path for path in runs.iterdir() if not path.name.startswith("."))
     return path
 
 
