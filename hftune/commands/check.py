@@ -9,6 +9,7 @@ from hftune.errors import EXIT_DONE, EXIT_USAGE
 from hftune.output import Output
 from hftune.preflight.report import Report, render
 from hftune.preflight.summary import summarize
+from hftune.threads import wait_politely_when_busy
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -26,6 +27,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     if arguments.fast:
         report = Report(recipe.name, summarize(recipe))
     else:
+        wait_politely_when_busy()
         from hftune.preflight.inspect import check
         from hftune.runs.reader import default_runs_dir
 

@@ -10,6 +10,7 @@ from hftune.errors import EXIT_DONE, UsageError
 from hftune.figures import figure
 from hftune.output import Output
 from hftune.sanitize import sanitize
+from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
     from hftune.inference.scoring import Score
@@ -28,6 +29,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
+    wait_politely_when_busy()
     from hftune.inference.predictor import Predictor
     from hftune.inference.scoring import load_rows, score
 

@@ -10,6 +10,7 @@ from hftune.commands.settings import answer_line, decoding_of
 from hftune.errors import EXIT_DONE, EXIT_FAILED, HftuneError, UsageError
 from hftune.output import Output
 from hftune.sanitize import sanitize
+from hftune.threads import wait_politely_when_busy
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -23,6 +24,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
+    wait_politely_when_busy()
     from hftune.inference.predictor import GENERATES, Predictor
 
     predictor = Predictor.load(run, step)

@@ -27,6 +27,7 @@ from hftune.runs.lock import device_lock, run_lock
 from hftune.runs.reader import find_run, read_state
 from hftune.runs.writer import RunWriter
 from hftune.sanitize import sanitize
+from hftune.threads import wait_politely_when_busy
 
 Metrics = Mapping[str, Mapping[str, float | None]]
 
@@ -200,6 +201,7 @@ def failed(run: RunWriter, error: BaseException) -> Outcome:
 
 def check_and_train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Metrics:
     """Train, and look at the data in the first attempt, unless the run was started without."""
+    wait_politely_when_busy()
     from hftune import pipeline
     from hftune.preflight.inspect import findings
 

@@ -18,6 +18,7 @@ from hftune.commands.bars import prediction_lines
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.output import Output
 from hftune.sanitize import sanitize
+from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
     from hftune.inference.predictor import Predictor
@@ -34,6 +35,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
+    wait_politely_when_busy()
     from hftune.inference.predictor import CLASSIFIES, Predictor
 
     predictor = Predictor.load(run, step)

@@ -8,10 +8,12 @@ from pathlib import Path
 
 from hftune.errors import EXIT_DONE
 from hftune.output import Output
+from hftune.threads import wait_politely_when_busy
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Serve until stdin closes."""
+    wait_politely_when_busy()
     from hftune.inference.protocol import Events
     from hftune.inference.worker import Worker, take_over_stdout
 
