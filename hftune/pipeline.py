@@ -77,7 +77,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         model = method.adapt(model, recipe.method.config or method.Config(), section, recipe.task.name)
         model.to(accelerator.device)
 
-        plan = make_plan(recipe, task, method, len(prepared.splits["train"]), accelerator.num_processes)
+        plan = make_plan(recipe, task, len(prepared.splits["train"]), accelerator.num_processes)
         setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
         learner = make_learner(setup, model)
         progress = take_up(setup, learner, inexact)

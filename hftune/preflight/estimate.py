@@ -98,7 +98,7 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     no_run = _NoRun()
     accelerator = open_accelerator(recipe.training)
     task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
-    plan = make_plan(recipe, task, method, len(prepared.splits["train"]), 1)
+    plan = make_plan(recipe, task, len(prepared.splits["train"]), 1)
     precision = choose_precision(recipe.training.precision, accelerator.device)
     run = cast("RunWriter", no_run)
     setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from hftune import methods
 from hftune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
 
 
@@ -15,12 +14,6 @@ def summarize(recipe: Recipe) -> str:
         f"Kept: {_kept(recipe.training)}.",
     ]
     return " ".join(sentences)
-
-
-def learning_rate(recipe: Recipe) -> float | str:
-    """Return the learning rate that the recipe or its method's default gives, or "auto"."""
-    given = recipe.training.learning_rate
-    return methods.registry.load(recipe.method.name).DEFAULT_LEARNING_RATE if given is None else given
 
 
 def _model(model: ModelSection) -> str:
@@ -54,9 +47,8 @@ def _training(recipe: Recipe) -> str:
     if training.gradient_accumulation_steps > 1:
         batches += f" × {training.gradient_accumulation_steps} accumulated"
     length = f"{training.max_steps} steps" if training.max_steps else _epochs(training.num_train_epochs)
-    rate = learning_rate(recipe)
-    shown = rate if isinstance(rate, str) else f"{rate:g}"
-    return f"{length} in {batches}, {training.optim} at {shown} ({training.lr_scheduler_type}), seed {training.seed}"
+    rate = f"{training.learning_rate:g} ({training.lr_scheduler_type})"
+    return f"{length} in {batches}, {training.optim} at {rate}, seed {training.seed}"
 
 
 def _epochs(epochs: float) -> str:

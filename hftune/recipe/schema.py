@@ -215,7 +215,7 @@ class TrainingSection(Section):
     gradient_accumulation_steps: Positive = Field(
         1, description="forward passes an optimizer step; equals a larger batch, by test"
     )
-    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
         None, description="left out: the method's own default (full 5e-5, lora 5e-4)"
     )
     lr_scheduler_type: Literal["linear", "cosine", "constant", "polynomial", "inverse_sqrt"] = Field(
@@ -267,9 +267,7 @@ class TrainingSection(Section):
 
     @classmethod
     def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-        """Warm-up that makes sense, early stopping that can happen, and what a later version brings."""
-        if given.get("learning_rate") == "auto":
-            yield "learning_rate", "`auto` is not there yet; give a number, or leave it out for the method's default"
+        """Warm-up that makes sense, and early stopping that can happen."""
         warmup, steps = given.get("warmup_steps"), given.get("max_steps")
         if isinstance(warmup, float) and warmup >= 1 and not warmup.is_integer():
             yield "warmup_steps", f"{warmup} is no whole number of steps; below 1 it is a share of all steps"

@@ -9,7 +9,6 @@ from typing import Any
 
 from hftune.data.batches import steps_per_epoch
 from hftune.errors import Problem, RecipeError, closest
-from hftune.methods import Method
 from hftune.recipe.schema import Recipe
 from hftune.tasks import Task
 from hftune.training.schedule import warmup_count
@@ -84,9 +83,10 @@ class Progress:
         return cls(**kept)
 
 
-def make_plan(recipe: Recipe, task: Task, method: Method, examples: int, world_size: int) -> Plan:
+def make_plan(recipe: Recipe, task: Task, examples: int, world_size: int) -> Plan:
     """Return the plan of a run; raises RecipeError when the metric to choose the best model by is not reported."""
     training = recipe.training
+    assert training.learning_rate is not None  # load_recipe fills in the method's default
     batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps * world_size
     per_epoch = steps_per_epoch(examples, batch_size)
     total = training.max_steps or math.ceil(training.num_train_epochs * per_epoch)
@@ -101,7 +101,7 @@ def make_plan(recipe: Recipe, task: Task, method: Method, examples: int, world_s
         batch_size=batch_size,
         steps_per_epoch=per_epoch,
         total_steps=total,
-        peak_learning_rate=_peak_learning_rate(recipe, method),
+        peak_learning_rate=training.learning_rate,
         warmup=warmup_count(training.warmup_steps, total),
         metric=metric,
         greater_is_better=task.METRICS[metric] if given is None else given,
@@ -109,15 +109,6 @@ def make_plan(recipe: Recipe, task: Task, method: Method, examples: int, world_s
         save_steps=training.save_steps,
         logging_steps=training.logging_steps,
     )
-
-
-def _peak_learning_rate(recipe: Recipe, method: Method) -> float:
-    given = recipe.training.learning_rate
-    if isinstance(given, str):
-        raise RecipeError(
-            [Problem("training.learning_rate", "`auto` is not available yet", "Leave it out for the method's default.")]
-        )
-    return method.DEFAULT_LEARNING_RATE if given is None else given
 
 
 def _finite(value: float | None) -> float | None:

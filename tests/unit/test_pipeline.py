@@ -13,7 +13,7 @@ import pytest
 import torch
 
 from hftune import pipeline
-from hftune.errors import HftuneError, InterruptedRun, RecipeError, RunError, UsageError
+from hftune.errors import HftuneError, InterruptedRun, RunError, UsageError
 from hftune.pipeline import train
 from hftune.recipe.load import dump_recipe, parse_recipe
 from hftune.recipe.schema import Recipe
@@ -155,11 +155,6 @@ def test_what_this_machine_cannot_do_is_said_before_anything_is_read(
         pytest.skip("this machine has a CUDA device")
     with pytest.raises(UsageError, match=message):
         carry_out(changed(recipe, **training))
-
-
-def test_the_learning_rate_auto_is_not_taken_for_a_number(recipe: dict[str, Any]):
-    with pytest.raises(RecipeError, match="auto"):
-        carry_out(changed(recipe, learning_rate="auto"))
 
 
 def test_data_that_prove_little_mark_the_metrics(recipe: dict[str, Any], tmp_path: Path):

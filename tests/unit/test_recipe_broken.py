@@ -185,7 +185,7 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
     ),
     "search for the learning rate": (
         TOP + DATA + "training: {learning_rate: auto}\n",
-        [(5, 12, "training.learning_rate", "`auto` is not there yet", "")],
+        [(5, 27, "training.learning_rate", "found the text 'auto', expected a number", "")],
     ),
     "warm-up longer than training": (
         TOP + DATA + "training: {warmup_steps: 200, max_steps: 100}\n",
