@@ -17,10 +17,8 @@ from hftune.runs import layout
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
-MODEL_INIT = "model_init"  # config and tokenizer without weights, written before training
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_HEAD = "config.json"
-TRAINABLE = "trainable.safetensors"
 # What a task sets in the base's config; the rest is the base's own.
 TASK_FIELDS = ("num_labels", "id2label", "label2id", "problem_type", "pad_token_id", "class_weights")
 
@@ -116,19 +114,19 @@ def _at_checkpoint(recipe: Recipe, run: Path, checkpoint: Path) -> tuple[PreTrai
 
     from hftune import methods
 
-    init = run / MODEL_INIT
+    init = run / layout.MODEL_INIT
     if not (init / "config.json").is_file():
         raise RunError(
-            f"{run.name}@{layout.checkpoint_step(checkpoint)} cannot be asked: the run has no {MODEL_INIT}/config.json",
+            f"{run.name}@{layout.checkpoint_step(checkpoint)} cannot be asked: the run has no {init.name}/config.json",
             hint="It was made by an older version; `hftune resume` finishes it, then ask the finished model.",
         )
     tokenizer = _tokenizer(recipe, init)
     config = _config(recipe, init)
     method = methods.registry.load(recipe.method.name)
     try:
-        state = safetensors.torch.load_file(checkpoint / TRAINABLE)
+        state = safetensors.torch.load_file(checkpoint / layout.TRAINABLE)
     except Exception as error:
-        raise RunError(f"{checkpoint.name}/{TRAINABLE} cannot be read: {_first_line(error)}") from error
+        raise RunError(f"{checkpoint.name}/{layout.TRAINABLE} cannot be read: {_first_line(error)}") from error
     if recipe.method.name == "full" or recipe.model.id is None:
         # Every weight is in the checkpoint, so what the model begins with does not matter.
         model = auto_class(recipe.task.name).from_config(config, trust_remote_code=recipe.model.trust_remote_code)
@@ -147,9 +145,10 @@ def _with_adapter(recipe: Recipe, folder: Path, tokenizer: PreTrainedTokenizerBa
     from peft import PeftModel
 
     run = folder.parent
-    init = next((one for one in (folder, run / MODEL_INIT) if (one / ADAPTER_HEAD).is_file()), None)
+    init = next((one for one in (folder, run / layout.MODEL_INIT) if (one / ADAPTER_HEAD).is_file()), None)
     if init is None:
-        raise RunError(f"{run.name} has an adapter but no {MODEL_INIT}/config.json that says what its labels are")
+        message = f"{run.name} has an adapter but no {layout.MODEL_INIT}/config.json that says what its labels are"
+        raise RunError(message)
     base = _base_model(recipe, _config(recipe, init), tokenizer)
     try:
         with warnings.catch_warnings():

@@ -17,6 +17,7 @@ CONTROL = "control"  # requests to the job: stop, pause, checkpoint
 LOCK = "run.lock"  # flock of the process that owns the run
 LAUNCH = "launch.json"  # how it was started: {"processes": N, "check": true}; resume does the same
 MANIFEST = "MANIFEST.json"  # in a checkpoint, written last
+TRAINABLE = "trainable.safetensors"  # in a checkpoint: all weights that learn
 
 # What a run may be called: safe as a folder name on every file system and in every shell.
 SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"

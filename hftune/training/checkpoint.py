@@ -23,7 +23,7 @@ from hftune.runs import layout
 from hftune.runs.files import fsync_folder
 from hftune.training.tensor_file import Written, write_bytes, write_tensors
 
-WEIGHTS = "trainable.safetensors"
+WEIGHTS = layout.TRAINABLE
 OPTIMIZER = "optimizer.safetensors"
 STATE = "state.json"
 
