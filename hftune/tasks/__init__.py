@@ -75,7 +75,11 @@ class Task(Protocol):
         tokenizer: PreTrainedTokenizerBase,
         base_config: PretrainedConfig,
     ) -> Prepared:
-        """Tokenize every split; raises DataError (missing column, unknown label, empty split) naming what there is."""
+        """Tokenize every split.
+
+        Raises DataError (missing column, unknown label, empty split) naming what there is, and RecipeError for a
+        training.metric_for_best_model that these data do not give.
+        """
 
     def load_model(self, recipe: Recipe, folder: Path | None, prepared: Prepared) -> PreTrainedModel:
         """Return the model in fp32 with the task's head, from `folder` or from scratch (folder None)."""

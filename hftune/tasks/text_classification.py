@@ -65,10 +65,11 @@ def prepare(
     Without a train split (a trained model meets new data) the labels are those of `base_config`. Columns of the
     prepared splits: input_ids, length, row, window, labels (int; list of 0.0/1.0; float), token_type_ids where the
     tokenizer gives them. Raises DataError for a missing column, an empty split or an unknown label, RecipeError for
-    class weights that name no label.
+    class weights that name no label and for a metric of another problem type.
     """
     from hftune.data.columns import require_columns
     from hftune.tasks import _encoding, _rows
+    from hftune.tasks._best_metric import require_metric
     from hftune.tasks._label_space import label_space
     from hftune.tasks._labels import targets
 
@@ -78,6 +79,7 @@ def prepare(
         require_columns(dataset, data, ["text", "text_pair", "label"], f"the {split} split")
     usable, row_notices = _rows.usable_rows(data, splits)
     space, label_notices = label_space(config.problem_type, data, splits, usable, base_config)
+    require_metric(recipe.training, ("loss", *PROBLEM_METRICS[space.problem_type]))
     max_length, limit_notices = _encoding.token_limit(data, base_config, tokenizer)
 
     encoded: dict[str, _encoding.Encoded] = {}

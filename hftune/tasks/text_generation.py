@@ -58,9 +58,11 @@ def prepare(
     """
     from hftune.data.columns import require_columns
     from hftune.tasks import _encoding, _rows
+    from hftune.tasks._best_metric import require_metric
 
     data = recipe.data
     fields = _fields(data)
+    require_metric(recipe.training, [name for name in METRICS if name != "bits_per_byte" or fields == ["text"]])
     columns = [getattr(data, field) for field in fields]
     for split, dataset in splits.items():
         require_columns(dataset, data, fields, f"the {split} split")

@@ -14,7 +14,7 @@ from typing import cast
 from torch import Tensor
 
 from hftune.data.batches import Indices, batch_plan
-from hftune.errors import HftuneError, InterruptedRun, UsageError
+from hftune.errors import HftuneError, InterruptedRun
 from hftune.runs.writer import RunWriter
 from hftune.training.checkpoint import OPTIMIZER, WEIGHTS, rotate, save_checkpoint
 from hftune.training.clock import Clock
@@ -181,14 +181,10 @@ class _Loop:
     def _judge(self, metrics: dict[str, float]) -> bool:
         """Note whether these figures are the best so far, and whether it is time to stop."""
         progress, training = self.progress, self.setup.recipe.training
-        if self.plan.metric not in metrics:
-            found = ", ".join(sorted(metrics))
-            message = f"training.metric_for_best_model: no {self.plan.metric} is reported for these data"
-            raise UsageError(message, hint=f"There are: {found}.")
         value = metrics[self.plan.metric]
         sign = 1.0 if self.plan.greater_is_better else -1.0
         gain = math.inf if progress.best_value is None else sign * (value - progress.best_value)
-        if math.isnan(value):
+        if not math.isfinite(value):
             gain = -math.inf
         if gain > training.early_stopping_threshold:
             progress.evaluations_without_better = 0

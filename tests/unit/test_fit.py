@@ -15,7 +15,7 @@ import torch
 from hftune import methods, pipeline, tasks
 from hftune.data.batches import batch_plan
 from hftune.data.load import load_splits
-from hftune.errors import HftuneError, InterruptedRun, ModelError, UsageError
+from hftune.errors import HftuneError, InterruptedRun, ModelError, RecipeError
 from hftune.modeling.loading import load_config
 from hftune.modeling.tokenizer import load_tokenizer
 from hftune.pipeline import train
@@ -165,9 +165,11 @@ def test_accumulation_of_generation_is_weighed_by_tokens(calm_gpt2: Path, tiny_r
     assert curves[0] == pytest.approx(curves[1], rel=1e-5)
 
 
-def test_gradient_checkpointing_changes_no_loss(tiny_bert_folder: Path, tiny_reviews: Path):
+@pytest.mark.parametrize("method", ["full", LORA], ids=["full", "lora"])
+def test_gradient_checkpointing_changes_no_loss(tiny_bert_folder: Path, tiny_reviews: Path, method: Any):
+    wanted = {"method": method, "max_steps": 3}
     curves = [
-        series(carry_out(make_recipe(tiny_bert_folder, tiny_reviews, max_steps=3, gradient_checkpointing=on)))
+        series(carry_out(make_recipe(tiny_bert_folder, tiny_reviews, gradient_checkpointing=on, **wanted)))
         for on in (False, True)
     ]
     assert curves[0] == pytest.approx(curves[1], rel=1e-5)
@@ -341,6 +343,15 @@ def test_the_best_model_is_kept_and_written(calm_bert: Path, tiny_reviews: Path,
     assert (result["best_step"], result["global_step"]) == (3, 12)
 
 
+def test_a_figure_that_is_not_finite_is_never_the_best(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    losses = iter([math.inf, math.inf, 2.0, *[math.nan] * 9])
+    monkeypatch.setattr(fit, "evaluate_split", lambda *arguments: ({"loss": next(losses)}, 6))
+    path = carry_out(make_recipe(calm_bert, tiny_reviews, eval_steps=1, save_steps=1, num_train_epochs=2))
+    assert [event.data["step"] for event in read_events(path) if event.kind == "best"] == [3]
+
+
 def test_a_best_checkpoint_that_broke_is_said_aloud_and_the_last_model_is_scored_instead(
     calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
 ):
@@ -378,10 +389,13 @@ def test_training_ends_at_the_target_loss_and_is_evaluated_there(calm_bert: Path
     assert json.loads((layout.checkpoints(path)[-1] / "state.json").read_text())["finished"] == "target-loss"
 
 
-def test_a_metric_that_these_data_do_not_have_lists_those_they_have(calm_bert: Path, tiny_reviews: Path):
-    with pytest.raises(UsageError, match="no pearson is reported") as caught:
+def test_a_metric_that_these_data_do_not_have_lists_those_they_have_before_training(
+    calm_bert: Path, tiny_reviews: Path
+):
+    with pytest.raises(RecipeError, match="no pearson is reported") as caught:
         carry_out(make_recipe(calm_bert, tiny_reviews, metric_for_best_model="pearson"))
-    assert "accuracy" in caught.value.hint
+    assert "accuracy" in caught.value.problems[0].hint
+    assert series(caught.value.run) == []  # type: ignore[attr-defined]
 
 
 # Requests
