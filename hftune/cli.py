@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import argparse
+import io
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from typing import NoReturn
@@ -27,6 +29,9 @@ class _Parser(argparse.ArgumentParser):
 def main(argv: Sequence[str] | None = None) -> NoReturn:
     """Run one command and exit with its code."""
     arguments = list(sys.argv[1:] if argv is None else argv)
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):  # a character that the terminal cannot show must not end a command
+            stream.reconfigure(errors="replace")
     sys.exit(run(arguments))
 
 
@@ -41,7 +46,7 @@ def run(argv: Sequence[str]) -> int:
         return int(command.execute(arguments, output))
     except HftuneError as error:
         if debug:
-            raise
+            traceback.print_exc()
         return output.report(error)
     except KeyboardInterrupt:
         return EXIT_INTERRUPTED
@@ -51,7 +56,7 @@ def run(argv: Sequence[str]) -> int:
         return EXIT_FAILED
     except Exception as error:
         if debug:
-            raise
+            traceback.print_exc()
         return output.report(HftuneError(f"{type(error).__name__}: {error}", hint=ISSUES))
 
 

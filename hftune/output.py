@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from hftune.errors import HftuneError, RecipeError
+from hftune.figures import finite
 from hftune.sanitize import sanitize
 
 
@@ -30,13 +31,29 @@ class Output:
     def emit(self, record: Any) -> None:
         """With `json`, print one record as a line; otherwise nothing."""
         if self.json:
-            print(json.dumps(record, ensure_ascii=False), file=self.stdout, flush=True)
+            print(json_line(record, self.stdout), file=self.stdout, flush=True)
 
     def report(self, error: HftuneError, extra: Mapping[str, Any] | None = None) -> int:
         """Print an error as one short block; with `json` also as an object with `extra`. Return its exit code."""
         self.emit({**(extra or {}), "error": describe(error)})
         print(f"hftune: {sanitize(error, lines=True)}", file=self.stderr, flush=True)
         return error.exit_code
+
+
+def json_line(record: Any, stream: TextIO, default: Callable[[Any], Any] | None = None) -> str:
+    """Return a record as a line of JSON that `stream` can hold; NaN, which JSON has not, becomes null."""
+    clean = finite(record)
+    text = json.dumps(clean, ensure_ascii=False, allow_nan=False, default=default)
+    return text if can_hold(stream, text) else json.dumps(clean, allow_nan=False, default=default)
+
+
+def can_hold(stream: TextIO, text: str) -> bool:
+    """Tell whether every character of `text` has a form in the stream's encoding."""
+    try:
+        text.encode(getattr(stream, "encoding", None) or "utf-8")
+    except UnicodeEncodeError:
+        return False
+    return True
 
 
 def describe(error: HftuneError) -> dict[str, Any]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TextIO
 
+from hftune.output import can_hold
 from hftune.sanitize import sanitize
 
 WIDTH = 40
@@ -44,11 +45,7 @@ def bar(share: float | None, stream: TextIO, width: int = WIDTH) -> str:
 
 
 def _plain(text: str, stream: TextIO) -> str:
-    try:
-        text.encode(getattr(stream, "encoding", None) or "utf-8")
-    except UnicodeEncodeError:
-        return text.replace("█", "#").replace("░", ".").replace("✓", "*")
-    return text
+    return text if can_hold(stream, text) else text.replace("█", "#").replace("░", ".").replace("✓", "*")
 
 
 def _share(share: float | None) -> str:

@@ -68,7 +68,7 @@ def carry_out(
     """Train the run at `path` in this process (or start `processes`), show it, and return the exit code.
 
     Raises RunLockedError when another process holds it, RecipeError when its recipe cannot be read; whatever goes
-    wrong later becomes the run's state and an error on stderr (with `debug` it is raised).
+    wrong later becomes the run's state and an error on stderr (with `debug` after its traceback).
     """
     recipe = load_recipe(path / layout.RECIPE)
     processes = processes or read_launch(path).processes
@@ -157,7 +157,7 @@ def conclude(path: Path, outcome: Outcome, output: Output, debug: bool, seconds:
     result = {"run": str(path), "status": outcome.status, "metrics": outcome.metrics}
     if outcome.error is not None:
         if debug and outcome.error.__cause__ is not None:
-            raise outcome.error from outcome.error.__cause__
+            traceback.print_exception(outcome.error.__cause__, file=output.stderr)
         output.emit({**result, "error": describe(outcome.error)})
         return Output(stdout=output.stdout, stderr=output.stderr).report(outcome.error)
     output.emit(result)

@@ -7,7 +7,6 @@ stderr; the exit code is still 0, and the summary says how many there were. `--o
 from __future__ import annotations
 
 import argparse
-import json
 import sys
 from collections.abc import Iterator, Sequence
 from itertools import islice
@@ -16,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.commands.bars import prediction_lines
 from hftune.errors import EXIT_DONE, UsageError
-from hftune.output import Output
+from hftune.output import Output, json_line
 from hftune.sanitize import sanitize
 from hftune.threads import wait_politely_when_busy
 
@@ -117,7 +116,7 @@ def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Out
             output.note(f"hftune: {arguments.input}:{row.number}: {sanitize(row.error)}")
 
     def emit(record: Any) -> None:
-        print(json.dumps(record, default=str), file=output.stdout)
+        print(json_line(record, output.stdout, default=str), file=output.stdout)
 
     sink = Path(arguments.output) if arguments.output else None
     done = label_file(predictor, Path(arguments.input), sink, arguments.batch_size, report, emit)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import math
 import os
 import threading
 from collections.abc import Iterator, Mapping
@@ -11,6 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from hftune.errors import HftuneError, closest
+from hftune.figures import finite
 
 VERSION = 1
 MAX_LINE = 1 << 20  # bytes of one request
@@ -126,16 +126,6 @@ def whole_field(body: Mapping[str, Any], key: str, least: int, default: int | No
     value = body.get(key, default)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
         raise RequestError("bad-request", f"{key} is not a whole number from {least}")
-    return value
-
-
-def finite(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [finite(item) for item in value]
     return value
 
 

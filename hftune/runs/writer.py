@@ -10,15 +10,16 @@ import re
 import secrets
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, cast
+from typing import Any, Self
 
 from hftune.errors import RunError
+from hftune.figures import finite
 from hftune.runs import layout, process
 from hftune.runs.events import Event, parse_line
 from hftune.runs.files import fsync_folder, write_atomic
@@ -195,7 +196,7 @@ class RunWriter:
 
     def write_json(self, name: str, obj: Any) -> None:
         """Write `obj` to the file `name` of the run, atomically and on disk; NaN becomes null."""
-        text = json.dumps(_without_nan(obj), indent=2, ensure_ascii=False, allow_nan=False)
+        text = json.dumps(finite(obj), indent=2, ensure_ascii=False, allow_nan=False)
         write_atomic(self.path / name, text + "\n")
 
     def start_heartbeat(self) -> None:
@@ -271,7 +272,7 @@ class RunWriter:
             self._write_state(sync=False)
 
     def _write_state(self, sync: bool) -> None:
-        text = json.dumps(_without_nan(asdict(self._state)), indent=2, ensure_ascii=False)
+        text = json.dumps(finite(asdict(self._state)), indent=2, ensure_ascii=False)
         write_atomic(self.path / layout.STATE, text + "\n", sync=sync)
         self._state_written = time.monotonic()
         self._state_dirty = False
@@ -324,13 +325,3 @@ def _last_event(path: Path) -> tuple[int, int]:
     except FileNotFoundError:
         pass
     return -1, 0
-
-
-def _without_nan(value: Any) -> Any:
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: _without_nan(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_without_nan(item) for item in cast("list[Any]", value)]
-    return value

@@ -1,6 +1,8 @@
 """argv -> a command, errors -> one short block and an exit code."""
 
+import io
 import json
+import os
 import subprocess
 import sys
 
@@ -9,6 +11,7 @@ import pytest
 from hftune import __version__, cli
 from hftune.commands import runs
 from hftune.errors import EXIT_FAILED, HftuneError, Problem, RecipeError, RunLockedError
+from hftune.output import Output
 from hftune.verbs import VERBS, find
 
 
@@ -76,8 +79,34 @@ def test_what_nobody_expected_is_called_a_bug_and_debug_shows_it(monkeypatch, ca
     raising(monkeypatch, ZeroDivisionError("by zero"))
     assert cli.run(["runs"]) == EXIT_FAILED
     assert "bug in hftune" in capsys.readouterr().err
-    with pytest.raises(ZeroDivisionError):
-        cli.run(["runs", "--debug"])
+    assert cli.run(["runs", "--debug"]) == EXIT_FAILED
+    assert "ZeroDivisionError: by zero\nhftune: " in capsys.readouterr().err
+
+
+def test_debug_changes_neither_the_exit_code_nor_the_json(monkeypatch, capsys):
+    raising(monkeypatch, RecipeError("no number"))
+    assert cli.run(["runs", "--debug", "--json"]) == 2
+    captured = capsys.readouterr()
+    assert json.loads(captured.out)["error"]["code"] == 2
+    assert "Traceback" in captured.err
+
+
+def test_text_that_the_terminal_cannot_show_ends_nothing(tmp_path):
+    environment = {**os.environ, "PYTHONIOENCODING": "ascii"}
+    command = [sys.executable, "-m", "hftune", "runs", "--runs-dir", str(tmp_path / "caf\u00e9")]
+    shown = subprocess.run(command, env=environment, capture_output=True, text=True)
+    assert (shown.returncode, shown.stderr) == (0, "") and "caf?" in shown.stdout
+    shown = subprocess.run(
+        [*command[:3], "check", "caf\u00e9", "--json"], env=environment, capture_output=True, text=True
+    )
+    assert json.loads(shown.stdout)["error"]["problems"][0]["file"] == "caf\u00e9"
+
+
+def test_json_has_neither_nan_nor_broken_characters():
+    stream = io.TextIOWrapper(io.BytesIO(), encoding="utf-8")
+    Output(as_json=True, stdout=stream).emit({"loss": float("nan"), "text": "\udcff"})
+    stream.seek(0)
+    assert json.loads(stream.read(), parse_constant=pytest.fail) == {"loss": None, "text": "\udcff"}
 
 
 def test_error_text_does_not_steer_the_terminal(monkeypatch, capsys):
