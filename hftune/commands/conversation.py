@@ -101,15 +101,15 @@ class Conversation:
     def _follow(self, request: Id, show: Show) -> Event:
         """Hand out the events of a request up to its last; Ctrl-C cancels it, and its last events still come."""
         while True:
+            event: Event | None = None
             try:
                 event = self.client.next_event(request)
+                if request == START and event["event"] == "result":
+                    self.model = event["data"]
+                show(event)
             except KeyboardInterrupt:
                 if request == START:
                     raise
                 self.client.cancel(request)
-                continue
-            if request == START and event["event"] == "result":
-                self.model = event["data"]
-            show(event)
-            if event["event"] in ENDS:
+            if event is not None and event["event"] in ENDS:
                 return event

@@ -79,6 +79,16 @@ def test_history_is_what_the_model_was_trained_on(style: str, finish: str, secon
     assert contents(client) == [["one"], second]
 
 
+def test_ctrl_c_while_an_answer_is_printed_stops_the_answer_alone() -> None:
+    conversation, client = talk("text")
+
+    def interrupted(event: dict[str, Any]) -> None:
+        raise KeyboardInterrupt
+
+    conversation.ask("once", interrupted)
+    assert client.cancelled == [1, 1]  # for the result and for the last event, and no event was waited for after it
+
+
 def test_retry_forgets_the_answer_and_reset_everything() -> None:
     conversation, client = talk("chat")
     conversation.ask("one", lambda event: None)
