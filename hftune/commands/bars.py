@@ -11,6 +11,7 @@ from hftune.sanitize import sanitize
 WIDTH = 40
 SHOWN = 8  # labels; the rest is one line
 LONGEST_NAME = 24
+LONGEST_LINE = 56  # characters of a name and its bar: with what stands around them 80 columns are enough
 
 
 def prediction_lines(prediction: Mapping[str, object], stream: TextIO) -> list[str]:
@@ -24,10 +25,13 @@ def prediction_lines(prediction: Mapping[str, object], stream: TextIO) -> list[s
     chosen = prediction["label"]
     several = set(chosen) if isinstance(chosen, list) else None
     width = min(LONGEST_NAME, max(len(sanitize(name)) for name, _ in ranked))
+    room = min(WIDTH, LONGEST_LINE - width)
     lines = []
     for name, share in ranked[:SHOWN]:
         mark = "" if several is None else ("✓ " if name in several else "  ")
-        lines.append(f"{_plain(mark, stream)}{sanitize(name)[:width]:{width}} {bar(share, stream)} {_share(share)}")
+        lines.append(
+            f"{_plain(mark, stream)}{sanitize(name)[:width]:{width}} {bar(share, stream, room)} {_share(share)}"
+        )
     if len(ranked) > SHOWN:
         rest = sum(share or 0.0 for _, share in ranked[SHOWN:])
         lines.append(

@@ -54,6 +54,8 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--output without --input", hint="Labels of single texts go to standard output: --json > FILE."
         )
+    if arguments.output and Path(arguments.output).resolve() == Path(arguments.input).resolve():
+        raise UsageError("--output is the --input", hint="Give another file: the rows are kept as they came.")
     if arguments.batch_size < 1:
         raise UsageError(f"--batch-size {arguments.batch_size}", hint="It must be 1 or more.")
     if not arguments.text and not arguments.input and sys.stdin.isatty():

@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from hftune import cli
+from hftune.commands.bars import prediction_lines
 from hftune.errors import DataError, HftuneError
 from hftune.inference import file_labels, row_files
 from hftune.inference.predictor import Predictor
@@ -41,6 +42,21 @@ def test_people_get_bars_and_no_control_characters(classifier: Path, capsys: pyt
     assert "█" in shown and "\x1b" not in shown and "\x07" not in shown
     assert len([line for line in shown.splitlines() if "░" in line or "█" in line]) == 3
     assert all(len(line) <= 80 for line in shown.splitlines())
+
+
+def test_bars_with_long_names_fit_in_80_columns() -> None:
+    shares = {"a label with a name of many words": 0.75, "another label with a long name": 0.25}
+    for label in ("a label with a name of many words", ["another label with a long name"]):
+        shown = prediction_lines({"label": label, "probabilities": shares}, io.StringIO())
+        assert all(len("  " + line) <= 80 for line in shown)
+
+
+def test_an_input_is_not_written_over(classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\ngood film\n")
+    code, records, _ = predict(capsys, classifier, "--input", source, "--output", tmp_path / "." / "in.csv")
+    assert code == 2 and "--output is the --input" in records[-1]["error"]["message"]
+    assert source.read_text() == "text\ngood film\n"
 
 
 def test_lines_of_standard_input_are_labelled(
