@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, Self, TextIO
 
 from hftune.figures import count, duration, figure, metrics, size
 from hftune.runs.events import Event
+from hftune.runs.state import ACTIVE
 from hftune.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -126,7 +127,7 @@ class Display:
         if self._console is not None and self._live is not None:
             from rich.text import Text
 
-            self._console.print(Text(line, style=style), soft_wrap=True)
+            self._console.print(Text(line, style=style))
         else:
             print(line, file=self._stream, flush=True)
 
@@ -210,8 +211,9 @@ def line_of(event: Event, now: Following) -> tuple[str, str]:
 
 
 def _status(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
-    # A status without a reason goes with a phase, or with the last words about the run.
-    return (f"{data['status']}: {data['reason']}" if data.get("reason") else ""), "dim"
+    # A status without a reason goes with a phase; that a run has ended is said by the last words about it.
+    told = data.get("reason") and data["status"] in ACTIVE
+    return (f"{data['status']}: {data['reason']}" if told else ""), "dim"
 
 
 def _phase(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
@@ -224,10 +226,11 @@ def _plan(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     trained, parameters = data.get("trainable_parameters"), data.get("parameters")
     share = f" ({count(trained)} trained)" if trained != parameters else ""
     processes = f" x {data['processes']}" if _int(data.get("processes")) > 1 else ""
+    threads = data.get("threads")
     return (
         f"plan: {_int(data.get('total_steps')):,} steps, {figure(data.get('num_train_epochs'))} epochs of "
         f"{_int(data.get('train_examples')):,} examples, {count(parameters)} parameters{share}, "
-        f"{data.get('device')}{processes} {data.get('precision')}, {data.get('threads')} threads"
+        f"{data.get('device')}{processes} {data.get('precision')}, {threads} thread{'s' if threads != 1 else ''}"
     ), ""
 
 
@@ -265,7 +268,8 @@ def _resume(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     if data.get("quarantined"):
         line += f"; set aside as broken: {data['quarantined']}"
     if data.get("inexact"):
-        line += f"; not exact: {data['inexact']}"
+        changed = data["inexact"]
+        line += f"; not exact: {', '.join(map(str, changed)) if isinstance(changed, list) else changed}"
     return line, "bold"
 
 

@@ -9,6 +9,7 @@ from hftune.commands import summary
 from hftune.commands.display import Display, can_live, line_of
 from hftune.figures import count, duration, figure, size
 from hftune.runs.events import KINDS, Event
+from hftune.sanitize import sanitize
 
 PLAN = {
     "total_steps": 500, "num_train_epochs": 3.0, "train_examples": 8400, "parameters": 22_700_000,
@@ -53,6 +54,7 @@ def test_plain_lines_say_what_happens():
         event("resume", step=10, quarantined="step-00000020", inexact=["threads"]),
         event("alert", level="warning", code="nan-loss", message="the loss is not finite", hint="Lower it."),
         event("a-kind-of-tomorrow", x=1),
+        event("status", status="stopped", reason="stopped at step 10, on request"),  # the last words say it
     )  # fmt: skip
     assert shown == [
         "queued: cpu is in use by process 7",
@@ -61,7 +63,7 @@ def test_plain_lines_say_what_happens():
         "step 10/500  loss 0.4121  lr 1.9e-05  grad 1.42  1,840 tok/s  2 GiB  ETA 1m12s",
         "eval  step 10  validation  accuracy 0.861  loss 0.398  f1 0.8  (872 examples, 3.1s)",
         "saved step 10  (95.4 MiB, 0.2s)",
-        "going on after step 10; set aside as broken: step-00000020; not exact: ['threads']",
+        "going on after step 10; set aside as broken: step-00000020; not exact: threads",
         "! the loss is not finite Lower it.",
     ]
 
@@ -125,6 +127,13 @@ def test_live_shows_how_far_a_download_is_and_that_the_run_is_stopping():
         console.print(display.render())
     shown = console.file.getvalue()
     assert "1 MiB/4 MiB" in shown and shown.startswith("stopping after this step")
+
+
+def test_words_are_whole_in_lines_above_what_is_live(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    monkeypatch.setenv("TERM", "xterm")
+    shown = [sanitize(line) for line in lines(event("plan", **PLAN), live=True)]
+    assert all(len(line) <= 80 for line in shown) and "threads" in " ".join(shown).split()
 
 
 def test_no_color_is_respected(monkeypatch):
