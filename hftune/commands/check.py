@@ -18,11 +18,11 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     Problems in the recipe itself come as RecipeError, all of them at once. `--fast` loads nothing heavier than
     pydantic; the rest reads the data, the tokenizer and, for the estimate, the weights.
     """
-    from hftune.recipe.load import find_recipe, load_recipe, placed
+    from hftune.recipe.load import find_recipe, load_recipe, placed, shipped_note
 
     path, shipped = find_recipe(arguments.recipe)
     if shipped:
-        output.note(f"hftune: using the shipped recipe {path.stem}")
+        output.note(f"hftune: {shipped_note(arguments.recipe, path)}")
     recipe = load_recipe(path, arguments.set)
     if arguments.fast:
         report = Report(recipe.name, summarize(recipe))

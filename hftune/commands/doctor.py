@@ -97,7 +97,8 @@ def _render_devices(report: dict[str, Any]) -> Iterator[str]:
         memory = f", {size(device['memory_bytes'])}" if device.get("memory_bytes") else ""
         speed = "native" if device["bf16"] else "emulated and slow: precision auto means fp32"
         yield f"✓ {device['name']}: {device['description']}{memory}; bf16 {speed}"
-    yield f"✓ {report['threads']} threads on {report['cores']} cores"
+    threads, cores = report["threads"], report["cores"]
+    yield f"✓ {threads} thread{'s' if threads != 1 else ''} on {cores} core{'s' if cores != 1 else ''}"
 
 
 def _requirements() -> tuple[list[Requirement], dict[str, list[Requirement]]]:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import json
+import textwrap
 from pathlib import Path
 from typing import Any
 
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.output import Output
 from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, shipped_folder, shipped_recipes
+
+WIDTH = 80
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -40,7 +43,8 @@ def _list(arguments: argparse.Namespace, output: Output) -> None:
         return
     width = max(len(record["recipe"]) for record in records)
     for record in records:
-        output.say(f"{record['recipe']:<{width}}  {record['description']}")
+        line = f"{record['recipe']:<{width}}  {record['description']}"
+        output.say(textwrap.fill(line, WIDTH, subsequent_indent=" " * (width + 2), drop_whitespace=True))
     output.say("\nhftune run NAME trains one; hftune recipes copy NAME gives you a copy to edit.")
 
 

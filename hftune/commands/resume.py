@@ -8,7 +8,7 @@ from pathlib import Path
 
 from hftune.commands.job import carry_out
 from hftune.commands.run import in_background
-from hftune.commands.summary import next_commands, read_metrics
+from hftune.commands.summary import read_metrics, say_next
 from hftune.errors import EXIT_DONE, RunError, UsageError
 from hftune.output import Output
 from hftune.recipe.load import dump_recipe, load_recipe
@@ -52,7 +52,7 @@ def _status(run: Path) -> str:
 def _done(run: Path, output: Output) -> int:
     output.emit({"run": str(run), "status": "done", "metrics": read_metrics(run)})
     output.say(f"{run.name} is done: there is nothing to resume")
-    output.say("  next  " + "   ".join(next_commands(run)))
+    say_next(run, output)
     return EXIT_DONE
 
 

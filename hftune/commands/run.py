@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 
 from hftune.commands.job import carry_out, check_and_train
+from hftune.commands.summary import lasting_name
 from hftune.errors import EXIT_DONE, RunError, UsageError
 from hftune.output import Output
-from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, naming_lines
+from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, naming_lines, shipped_note
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout, process
 from hftune.runs.launch import Launch, start_job, write_launch
@@ -28,7 +29,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         raise UsageError("--processes must be at least 1")
     path, shipped = find_recipe(arguments.recipe)
     if shipped:
-        output.note(f"hftune: no file {arguments.recipe}; using the shipped recipe {path.stem}")
+        output.note(f"hftune: {shipped_note(arguments.recipe, path)}")
     overrides = [*arguments.set, *([f"name={json.dumps(arguments.name)}"] if arguments.name else [])]
     recipe = load_recipe(path, overrides)
     launch = Launch(arguments.processes, check=not arguments.skip_check)
@@ -66,6 +67,8 @@ def in_background(run: Path, output: Output, processes: int, allow_inexact: bool
     state = load_state(run)
     output.emit({"run": str(run), "status": state.status, "pid": pid})
     output.say(f"training in the background (process {pid})")
+    name = lasting_name(run)
     output.say(f"  run   {run}")
-    output.say(f"  next  hftune watch {run.name}   hftune stop {run.name}")
+    output.say(f"  next  hftune watch {name}")
+    output.say(f"        hftune stop {name}")
     return EXIT_DONE

@@ -31,6 +31,11 @@ def say_done(run: Path, metrics: Metrics, output: Output, seconds: float | None 
     for warning in warnings if isinstance(warnings, list) else ():
         output.say(f"  ! {sanitize(warning)}")
     output.say(f"  run   {sanitize(run)}")
+    say_next(run, output)
+
+
+def say_next(run: Path, output: Output) -> None:
+    """Print the commands that a finished run is good for, one a line."""
     for index, line in enumerate(next_commands(run)):
         output.say(f"  {'next' if index == 0 else '    '}  {line}")
 
@@ -61,10 +66,14 @@ def next_commands(run: Path) -> list[str]:
 
 def short_name(run: Path) -> str:
     """Return what to type for a run: `latest` or its name where commands look by themselves, else its path."""
-    folder = default_runs_dir()
-    if run.resolve().parent != folder.resolve():
-        return sanitize(run)
-    return "latest" if find_run("latest", folder).name == run.name else sanitize(run.name)
+    name = lasting_name(run)
+    return "latest" if name == run.name == find_run("latest").name else name
+
+
+def lasting_name(run: Path) -> str:
+    """Return what to type for a run also when a newer one has begun: its name, or its path where that is needed."""
+    here = run.resolve().parent == default_runs_dir().resolve()
+    return sanitize(run.name if here else run)
 
 
 def _metrics_file(run: Path) -> dict[str, Any]:

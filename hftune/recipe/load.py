@@ -59,6 +59,12 @@ def find_recipe(ref: str | Path) -> tuple[Path, bool]:
     raise RecipeError([Problem("", "no such recipe file, and no shipped recipe of that name", hint, str(ref))])
 
 
+def shipped_note(ref: str, file: Path) -> str:
+    """Return what to say when `ref` led to the shipped recipe `file`: who gave a path should know it is not there."""
+    using = f"using the shipped recipe {_short(file)}"
+    return using if ref.replace("-", "_") in (_short(file), file.stem) else f"no file {ref}; {using}"
+
+
 def shipped_folder() -> Path:
     """Return the folder with the recipes that come with hftune."""
     return Path(str(resources.files("hftune.recipes")))
@@ -82,9 +88,16 @@ def dump_recipe(recipe: Recipe) -> str:
     yaml.width = 120
     yaml.sort_base_mapping_type_on_output = False
     yaml.representer.ignore_aliases = lambda data: True
+    yaml.representer.add_representer(str, _text_node)
     text = StringIO()
     yaml.dump(record, text)
     return text.getvalue()
+
+
+def _text_node(representer: Any, text: str) -> Any:
+    # Written plainly, these line breaks of Unicode would be read back as a space.
+    style = '"' if any(mark in text for mark in "\x85\u2028\u2029") else None
+    return representer.represent_scalar("tag:yaml.org,2002:str", text, style=style)
 
 
 def locate(path: str | Path, key: str, overrides: Sequence[str] = ()) -> str:

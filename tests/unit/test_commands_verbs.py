@@ -12,6 +12,8 @@ import pytest
 
 from hftune import cli
 from hftune.commands import doctor
+from hftune.commands.run import in_background
+from hftune.output import Output
 from hftune.recipe.load import dump_recipe, parse_recipe
 from hftune.runs import layout
 from hftune.runs.launch import Launch, read_launch, write_launch
@@ -227,3 +229,11 @@ def test_doctor_names_what_is_missing_and_the_command_that_installs_it(monkeypat
     assert f"{sys.executable} -m pip install 'peft<0.22,>=0.21' torch==" in shown
     assert "✗ datasets<6,>=5 is needed, and 1.0 is installed" in shown
     assert "without tensorboard" in shown and "ensurepip" in shown
+
+
+def test_a_job_in_another_folder_is_called_by_its_path(tmp_path, monkeypatch, capsys):
+    run = RunWriter.create(tmp_path / "elsewhere", "abc", "task: text-classification\n")
+    monkeypatch.setattr("hftune.commands.run.start_job", lambda *given, **options: os.getpid())
+    assert in_background(run.path, Output(), 1) == 0
+    run.close()
+    assert f"hftune watch {run.path}\n" in capsys.readouterr().out

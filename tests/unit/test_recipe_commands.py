@@ -13,7 +13,8 @@ from hftune.recipe.load import load_recipe, shipped_recipes
 def test_list_names_every_recipe_with_what_it_is_for(capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["recipes", "list"]) == EXIT_DONE
     lines = capsys.readouterr().out.splitlines()
-    assert len([line for line in lines if "  " in line]) == len(shipped_recipes())
+    assert len([line for line in lines if "  " in line.rstrip() and line[0] != " "]) == len(shipped_recipes())
+    assert all(len(line) <= 80 for line in lines)
     assert cli.run(["recipes", "list", "--json"]) == EXIT_DONE
     records = json.loads(capsys.readouterr().out)["recipes"]
     assert {record["path"] for record in records} == {str(file) for file in shipped_recipes()}
@@ -61,3 +62,18 @@ def test_schema_is_json_with_and_without_the_flag(capsys: pytest.CaptureFixture[
     assert cli.run(["recipes", "schema", "--json"]) == EXIT_DONE
     assert json.loads(capsys.readouterr().out) == shown
     assert shown["required"] == ["name", "task", "model", "data"]
+
+
+@pytest.mark.parametrize(
+    ("ref", "said"),
+    [
+        ("bert_cls", "hftune: using the shipped recipe bert_cls\n"),
+        ("hub/sst2-bert", "hftune: using the shipped recipe hub/sst2_bert\n"),
+        ("recipes/bert_cls.yaml", "hftune: no file recipes/bert_cls.yaml; using the shipped recipe bert_cls\n"),
+    ],
+)
+def test_a_shipped_recipe_is_named_and_a_path_that_is_not_there_too(
+    ref: str, said: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["check", ref, "--fast"]) == EXIT_DONE
+    assert capsys.readouterr().err == said
