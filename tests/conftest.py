@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import os
 import shutil
+import signal
 import socket
 import tempfile
 from collections.abc import Iterator
@@ -34,6 +35,9 @@ UNSET = ("HFTUNE_RUNS_DIR", "HF_ENDPOINT", "HF_TOKEN", "NO_COLOR", "FORCE_COLOR"
 os.environ.update(OFFLINE)
 for variable in UNSET:
     os.environ.pop(variable, None)
+# Who starts the tests in the background (nohup, a shell's &) has these ignored, and every child would inherit that.
+signal.signal(signal.SIGINT, signal.default_int_handler)
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 VOCABULARY = (
     "a an the this that it was is not very film movie plot story actor ending scene music good great fine lovely "

@@ -274,6 +274,15 @@ def mappings(draw: st.DrawFn) -> dict[str, Any]:
     }
 
 
+def test_line_breaks_of_unicode_are_written_so_that_they_are_read_back(tmp_path: Path) -> None:
+    mapping = {"name": "a", "task": "text-classification", "model": "org/bert", "data": {"source": "hftune:authors"}}
+    recipe = parse_recipe({**mapping, "description": "\x85 \u2028 \u2029 é 中"})
+    file = tmp_path / "dumped.yaml"
+    file.write_text(dump_recipe(recipe), encoding="utf-8")
+    assert load_recipe(file) == recipe
+    assert "é 中" in file.read_text(encoding="utf-8")
+
+
 @settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mapping=mappings())
 def test_a_recipe_written_out_is_the_same_recipe(mapping: dict[str, Any], tmp_path: Path) -> None:
