@@ -115,6 +115,11 @@ def test_error_text_does_not_steer_the_terminal(monkeypatch, capsys):
     assert capsys.readouterr().err == "hftune: no file named so\n"
 
 
+def test_notes_do_not_steer_the_terminal(capsys):
+    Output().note("  the template fails: \x1b]0;x\x07\x1b[2Jno role\n  second line")
+    assert capsys.readouterr().err == "  the template fails: no role\n  second line\n"
+
+
 def test_ctrl_c_exits_130(monkeypatch):
     raising(monkeypatch, KeyboardInterrupt())
     assert cli.run(["runs"]) == 130
