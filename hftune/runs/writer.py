@@ -257,7 +257,7 @@ class RunWriter:
         data = event.data
         if event.kind == "plan" and data.get("total_steps"):
             self._state = replace(self._state, total_steps=int(data["total_steps"]))
-        elif event.kind == "train":
+        elif event.kind in ("train", "checkpoint", "resume"):
             self._state = replace(self._state, step=int(data["step"]))
         elif event.kind == "best":
             self._state = replace(self._state, metric=str(data["metric"]), metric_value=data["value"])

@@ -117,6 +117,14 @@ def test_state_follows_plan_steps_and_best_so_that_lists_read_no_events(run):
     assert (state.step, state.total_steps, state.metric, state.metric_value) == (20, 500, "accuracy", 0.9)
 
 
+def test_state_knows_the_step_that_was_saved_or_resumed_from(run):
+    run.emit("train", step=10, epoch=1.0, metrics={}, timing={})
+    run.emit("checkpoint", step=13, path="checkpoints/step-00000013", bytes=1, seconds=0.1, reason="stop")
+    assert run.state.step == 13
+    run.emit("resume", step=5, quarantined="", inexact=[])
+    assert run.state.step == 5
+
+
 def test_heartbeat_is_written_while_nothing_happens(run, monkeypatch):
     monkeypatch.setattr(writer, "HEARTBEAT_SECONDS", 0.01)
     before = load_state(run.path).heartbeat
