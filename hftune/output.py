@@ -25,7 +25,7 @@ class Output:
         print(text, file=self.stderr if self.json else self.stdout, flush=True)
 
     def note(self, text: str) -> None:
-        """Print a line that is not part of the answer (which source was used, a warning) to stderr, made safe to show."""
+        """Print a line that is not part of the answer (which source was used, a warning) to stderr, safe to show."""
         print(sanitize(text, lines=True), file=self.stderr, flush=True)
 
     def emit(self, record: Any) -> None:
