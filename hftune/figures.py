@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -58,14 +57,3 @@ def count(number: Any) -> str:
 def metrics(values: Mapping[str, Any], skip: tuple[str, ...] = ()) -> str:
     """Return `accuracy 0.861  loss 0.398`."""
     return "  ".join(f"{name} {figure(value)}" for name, value in values.items() if name not in skip)
-
-
-def finite(value: Any) -> Any:
-    """Return `value`, as JSON holds it, with None for every NaN and infinity in it."""
-    if isinstance(value, float):
-        return value if math.isfinite(value) else None
-    if isinstance(value, Mapping):
-        return {key: finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [finite(item) for item in value]
-    return value

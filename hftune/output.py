@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Mapping
 from typing import Any, TextIO
 
 from hftune.errors import HftuneError, RecipeError
-from hftune.figures import finite
 from hftune.sanitize import sanitize
 
 
@@ -45,6 +45,17 @@ def json_line(record: Any, stream: TextIO, default: Callable[[Any], Any] | None 
     clean = finite(record)
     text = json.dumps(clean, ensure_ascii=False, allow_nan=False, default=default)
     return text if can_hold(stream, text) else json.dumps(clean, allow_nan=False, default=default)
+
+
+def finite(value: Any) -> Any:
+    """Return `value`, as JSON holds it, with None for every NaN and infinity in it."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return value
 
 
 def can_hold(stream: TextIO, text: str) -> bool:

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any, BinaryIO
 
 from hftune.errors import HftuneError, closest
-from hftune.figures import finite
+from hftune.output import finite
 
 VERSION = 1
 MAX_LINE = 1 << 20  # bytes of one request

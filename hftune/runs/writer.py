@@ -19,7 +19,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from hftune.errors import RunError
-from hftune.figures import finite
+from hftune.output import finite
 from hftune.runs import layout, process
 from hftune.runs.events import Event, parse_line
 from hftune.runs.files import fsync_folder, write_atomic
