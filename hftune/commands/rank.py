@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 import traceback
@@ -10,12 +11,12 @@ from pathlib import Path
 
 from hftune.commands.job import check_and_train, failed, interrupted
 from hftune.commands.signals import Signals
-from hftune.errors import EXIT_DONE, HftuneError, InterruptedRun
+from hftune.errors import EXIT_DONE, EXIT_FAILED, HftuneError, InterruptedRun
 from hftune.recipe.load import load_recipe
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.writer import RunWriter
-from hftune.training.processes import end_with_launcher, launched_rank
+from hftune.training.processes import end_with_launcher, launched_rank, launcher_alive
 
 # When all processes meet the same error, rank 0 needs this long at most to report it; then the group is ended.
 _REPORT_SECONDS = 60.0
@@ -41,6 +42,8 @@ def _first(path: Path, recipe: Recipe, allow_inexact: bool) -> int:
             return interrupted(run, Signals(), error.message).exit_code
         except (Exception, SystemExit) as error:
             traceback.print_exc()
+            if not launcher_alive():  # the other ranks ended with it first: a lost group, not a failed run
+                os._exit(EXIT_FAILED)
             return failed(run, error).exit_code
         run.set_state(status="done", phase="", exit_code=EXIT_DONE)
     return EXIT_DONE

@@ -86,12 +86,16 @@ def launched_rank() -> int:
     return int(os.environ.get("RANK", "0")) if STORE_VARIABLE in os.environ else 0
 
 
+def launcher_alive() -> bool:
+    """Return whether the process that launched this rank is still there."""
+    return os.getppid() == int(os.environ[_LAUNCHER_VARIABLE])
+
+
 def end_with_launcher() -> None:
     """End this process when the one that launched it has gone: no rank is left behind without it."""
-    launcher = int(os.environ[_LAUNCHER_VARIABLE])
 
     def watch() -> None:
-        while os.getppid() == launcher:
+        while launcher_alive():
             time.sleep(_WATCH_SECONDS)
         os._exit(EXIT_FAILED)
 
