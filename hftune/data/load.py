@@ -65,7 +65,7 @@ def _load(data: DataSection, note: Note) -> dict[str, Dataset]:
     if starters.is_starter(data.source):
         return {name: load_file(path) for name, path in starters.data_files(data.source).items()}
     if Path(data.source).suffix.lower() in READERS or data.source.startswith((".", "/", "~")):
-        raise DataError(f"data.source: {data.source} is a local path", hint=f"Write `files: {data.source}`.")
+        raise DataError(f"{data.source} is a local path", hint=f"Write `files: {data.source}`.", key="data.source")
     return _from_hub(data, data.source, note)
 
 
