@@ -86,7 +86,7 @@ def settings(recipe: Recipe, *, best_flags: bool, keep_best: bool) -> dict[str, 
         "per_device_train_batch_size": training.per_device_train_batch_size,
         "per_device_eval_batch_size": training.per_device_eval_batch_size,
         "num_train_epochs": training.num_train_epochs,
-        "learning_rate": learning_rate(recipe),
+        "learning_rate": recipe.training.learning_rate,
         "lr_scheduler_type": training.lr_scheduler_type,
         "warmup_steps": training.warmup_steps,
         "weight_decay": training.weight_decay,
@@ -120,13 +120,6 @@ def settings(recipe: Recipe, *, best_flags: bool, keep_best: bool) -> dict[str, 
         "dataloader_num_workers": 0,
         "dataloader_pin_memory": device.type == "cuda",
     }
-
-
-def learning_rate(recipe: Recipe) -> float:
-    """Return the recipe's learning rate, or its method's default."""
-    from hftune.preflight.summary import learning_rate as given
-
-    return float(given(recipe))
 
 
 def prepare(recipe: Recipe) -> tuple[Prepared, Path]:
