@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from inspect import signature
+from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
 import torch
@@ -15,6 +16,14 @@ from hftune.recipe.schema import Recipe
 from hftune.tasks import Batch, Prepared, Task
 from hftune.training.device import is_out_of_memory, release_memory
 from hftune.training.precision import Precision, choose_precision
+
+
+@runtime_checkable
+class _Adapted(Protocol):
+    """A model inside a peft adapter."""
+
+    def get_base_model(self) -> nn.Module: ...
+
 
 # What a model's forward pass takes; all else in a batch (labels, rows, weights) is for the task.
 _MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -75,9 +84,16 @@ def forward(model: nn.Module, batch: Batch, precision: Precision, device: torch.
     if mask is not None and bool(mask.all()):
         batch = {name: tensor for name, tensor in batch.items() if name != "attention_mask"}
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
+    inputs = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
     with precision.autocast():
-        logits: Tensor = model(**{name: batch[name] for name in _MODEL_INPUTS if name in batch}).logits
+        logits: Tensor = model(**inputs, **_without_cache(model)).logits
     return logits, batch
+
+
+def _without_cache(model: nn.Module) -> dict[str, bool]:
+    """Return what keeps a decoder from copying every layer's keys and values for tokens that nobody will ask for."""
+    base = model.get_base_model() if isinstance(model, _Adapted) else model
+    return {"use_cache": False} if "use_cache" in signature(base.forward).parameters else {}
 
 
 @torch.no_grad()

@@ -244,6 +244,25 @@ def test_out_of_memory_is_an_error_when_the_batch_may_not_shrink(
         carry_out(make_recipe(calm_bert, tiny_reviews, auto_find_batch_size=False))
 
 
+@pytest.mark.parametrize("method", ["full", LORA], ids=["full", "lora"])
+@pytest.mark.parametrize("task", ["text-classification", "text-generation"])
+def test_a_decoder_keeps_no_keys_and_values(
+    tiny_gpt2_folder: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch, method: Any, task: str
+):
+    from transformers import GPT2Model
+
+    forward, kept = GPT2Model.forward, []
+
+    def watched(*arguments: Any, **options: Any) -> Any:
+        outputs = forward(*arguments, **options)
+        kept.append(outputs.past_key_values)
+        return outputs
+
+    monkeypatch.setattr(GPT2Model, "forward", watched)
+    carry_out(make_recipe(tiny_gpt2_folder, tiny_reviews, task=task, method=method, max_steps=1))
+    assert set(kept) == {None}
+
+
 # Precision
 
 
