@@ -9,6 +9,7 @@ from errno import EDQUOT, ENOSPC
 from typing import TYPE_CHECKING
 
 import torch
+from safetensors import SafetensorError
 
 from hftune import methods, tasks
 from hftune.data.load import load_splits
@@ -158,13 +159,20 @@ def _clear_errors(run: RunWriter) -> Iterator[None]:
     except Asked as asked:
         run.clear_request(asked.request)
         raise interrupted(asked.request, run.state.step) from None
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
+    except (OSError, SafetensorError) as error:
+        if not _is_full_disk(error):
             raise
         hint = "Make room, then `hftune resume` goes on from the newest checkpoint."
-        raise RunError(f"the disk is full ({error.filename or run.path})", hint) from error
+        raise RunError(f"the disk is full ({getattr(error, 'filename', None) or run.path})", hint) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):
             raise
         hint = "Choose a smaller model, or `method: lora`, which needs a third of the memory."
         raise ModelError("memory does not suffice for the model and its optimizer", hint) from error
+
+
+def _is_full_disk(error: Exception) -> bool:
+    """Whether there was no room; safetensors, which writes the finished model, has the number only in its message."""
+    if isinstance(error, OSError):
+        return error.errno in (ENOSPC, EDQUOT)
+    return any(f"(os error {number})" in str(error) for number in (ENOSPC, EDQUOT))

@@ -11,6 +11,7 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors import SafetensorError
 
 from hftune import pipeline
 from hftune.errors import HftuneError, InterruptedRun, RunError, UsageError
@@ -193,6 +194,10 @@ def test_a_disk_that_fills_up_is_told_and_the_run_goes_on_when_there_is_room(
     ("error", "message"),
     [
         (OSError(errno.ENOSPC, "No space left on device"), "the disk is full"),
+        (
+            SafetensorError("Error while serializing: I/O error: No space left on device (os error 28)"),
+            "the disk is full",
+        ),
         (torch.OutOfMemoryError("CUDA out of memory"), "memory does not suffice"),
     ],
 )
