@@ -240,7 +240,7 @@ class TrainingSection(Section):
     save_total_limit: Positive = Field(
         2, description="newest checkpoints kept, beside the best and the newest verified one"
     )
-    metric_for_best_model: str | None = Field(None, description="left out: the task's own (accuracy, loss …)")
+    metric_for_best_model: str | None = Field(None, description="left out: the loss")
     greater_is_better: bool | None = Field(None, description="left out: known from the metric")
     early_stopping_patience: Positive | None = Field(
         None, description="stop after so many evaluations without a better one"
