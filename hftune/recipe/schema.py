@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
 
-from hftune.recipe.names import SAFE_NAME
+from hftune.runs.layout import SAFE_NAME
 
 
 class Section(BaseModel):
