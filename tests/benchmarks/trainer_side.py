@@ -115,6 +115,7 @@ def settings(recipe: Recipe, *, best_flags: bool, keep_best: bool) -> dict[str, 
         "train_sampling_strategy": "group_by_length",
         "length_column_name": "length",
         "bf16": computes_bf16(device),
+        "use_cpu": device.type == "cpu",  # asked for by bf16, which Trainer otherwise takes for a GPU's
         "optim": "adamw_torch_fused",
         # Two cores are busy with matrix products: workers and pinned memory cost more than they bring.
         "dataloader_num_workers": 0,
