@@ -89,27 +89,35 @@ def check_window(tokenizer: PreTrainedTokenizerBase, data: DataSection, max_leng
 def _pieces(
     tokenizer: PreTrainedTokenizerBase, text: str, pair: str | None, data: DataSection, max_length: int, row: int
 ) -> Any:
+    """Return the encoding of what is left of a long text: one piece, or the windows."""
+    texts = [text], None if pair is None else [pair]
     if data.too_long != "window":
-        return tokenizer(
-            [text], None if pair is None else [pair], truncation=True, max_length=max_length, verbose=False
+        return tokenizer(*texts, truncation=True, max_length=max_length, verbose=False)
+    pair_ids = None if pair is None else tokenizer(pair, add_special_tokens=False, verbose=False)["input_ids"]
+    room = max_length - tokenizer.num_special_tokens_to_add(pair=pair is not None) - len(pair_ids or ())
+    if room <= data.window.stride:
+        raise DataError(
+            f"row {row}: the second text leaves {max(room, 0)} of {max_length} tokens for windows of the first",
+            hint="Raise data.max_length, lower data.window.stride, or use `too_long: truncate`.",
         )
-    if pair is not None:
-        room = max_length - tokenizer.num_special_tokens_to_add(pair=True)
-        room -= len(tokenizer(pair, add_special_tokens=False, verbose=False)["input_ids"])
-        if room <= data.window.stride:
-            raise DataError(
-                f"row {row}: the second text leaves {max(room, 0)} of {max_length} tokens for windows of the first",
-                hint="Raise data.max_length, lower data.window.stride, or use `too_long: truncate`.",
-            )
+    if not tokenizer.is_fast:
+        return _windows_in_python(tokenizer, text, pair_ids, data.window.stride, room)
     return tokenizer(
-        [text],
-        None if pair is None else [pair],
+        *texts,
         truncation="only_first",
         max_length=max_length,
         stride=data.window.stride,
         return_overflowing_tokens=True,
         verbose=False,
     )
+
+
+def _windows_in_python(tokenizer: Any, text: str, pair_ids: list[int] | None, stride: int, room: int) -> Any:
+    """Return windows of `room` tokens of the text as fast tokenizers make them; the others give one, and a rest."""
+    ids = tokenizer(text, add_special_tokens=False, verbose=False)["input_ids"]
+    starts = range(0, len(ids) - stride, room - stride)
+    windows = [tokenizer.prepare_for_model(ids[start : start + room], pair_ids, verbose=False) for start in starts]
+    return {name: [window[name] for window in windows] for name in windows[0]}
 
 
 def _example(encoding: Any, index: int, row: int, window: int, tokenizer: PreTrainedTokenizerBase) -> Example:
