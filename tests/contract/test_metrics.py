@@ -86,6 +86,7 @@ def test_extremes_give_a_number_or_nan_and_no_error() -> None:
     constant = {"predictions": [0.5, 0.5], "references": [1.0, 2.0]}
     assert math.isnan(metrics.compute("pearson", **constant))
     assert math.isnan(metrics.compute("spearman", **constant))
+    assert math.isnan(metrics.compute("loss", loss_sum=[0.0], weight=[0.0])), "every row's class has weight 0"
     assert metrics.compute("perplexity", nll_sum=[1e6], tokens=[1]) == math.inf
 
 
