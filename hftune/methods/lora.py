@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from hftune.errors import Problem, RecipeError, closest
+from hftune.errors import ModelError, Problem, RecipeError, closest
 from hftune.methods._weights import copy_into, new_weights, open_modes
 from hftune.recipe.schema import ModelSection, Names, PluginConfig, Positive, Share
 
@@ -55,6 +55,7 @@ class Config(PluginConfig):
 def check(config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:
     """Raise RecipeError for modules that the architecture has not, and for a model made from scratch.
 
+    Raises ModelError when the architecture cannot do the task, or its code cannot be run.
     The architecture is built without memory or values (torch's meta device), so no weight is loaded for this.
     """
     assert isinstance(config, Config)
@@ -65,8 +66,11 @@ def check(config: PluginConfig, base: ModelSection, base_config: PretrainedConfi
     import transformers
 
     auto = getattr(transformers, _AUTO_CLASSES.get(task, "AutoModel"))
-    with torch.device("meta"):
-        skeleton = auto.from_config(base_config)
+    try:
+        with torch.device("meta"):
+            skeleton = auto.from_config(base_config, trust_remote_code=base.trust_remote_code)
+    except (OSError, ValueError, ImportError) as error:
+        raise ModelError(f"{base.id}: the model cannot be built: {str(error).strip().splitlines()[0]}") from error
     if found := problems(skeleton, config, task):
         raise RecipeError(found)
 

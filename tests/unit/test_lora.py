@@ -10,8 +10,9 @@ import pytest
 import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM, AutoModelForSequenceClassification
 
-from hftune.errors import RecipeError
+from hftune.errors import ModelError, RecipeError
 from hftune.methods import lora
+from hftune.modeling.loading import load_config
 from hftune.recipe.schema import ModelSection
 
 TINY = {"vocab_size": 60, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -150,6 +151,35 @@ def test_gpt2_names_its_own_modules() -> None:
     with pytest.raises(RecipeError, match="c_attn, c_fc, c_proj"):
         lora.check(lora.Config(target_modules="query"), ModelSection(id="gpt2"), base, "text-generation")
     lora.check(lora.Config(target_modules="c_attn"), ModelSection(id="gpt2"), base, "text-generation")
+
+
+OWN_CODE = """
+from transformers import BertConfig, BertForSequenceClassification
+
+class OwnConfig(BertConfig):
+    model_type = "of-its-own"
+
+class OwnModel(BertForSequenceClassification):
+    config_class = OwnConfig
+"""
+
+
+def test_a_model_that_brings_its_own_code_is_checked_when_that_is_trusted(tmp_path: Path) -> None:
+    (tmp_path / "own_model.py").write_text(OWN_CODE)
+    names = {"AutoConfig": "own_model.OwnConfig", "AutoModelForSequenceClassification": "own_model.OwnModel"}
+    fields = {"model_type": "of-its-own", "auto_map": names, **TINY, **SIZES["bert"]}
+    (tmp_path / "config.json").write_text(json.dumps(fields))
+    section = ModelSection(id=str(tmp_path), trust_remote_code=True)
+    base = load_config(section, tmp_path)
+    lora.check(lora.Config(target_modules=["query"]), section, base, "text-classification")
+    with pytest.raises(RecipeError, match="quary"):
+        lora.check(lora.Config(target_modules=["quary"]), section, base, "text-classification")
+
+
+def test_an_architecture_without_such_a_head_is_named() -> None:
+    base = AutoConfig.for_model("vit")
+    with pytest.raises(ModelError, match="some/vit: the model cannot be built"):
+        lora.check(lora.Config(target_modules=["query"]), ModelSection(id="some/vit"), base, "text-generation")
 
 
 def test_an_adapter_needs_a_base() -> None:
