@@ -1,4 +1,4 @@
-"""Text from data, models, paths and recipes, made safe to print: no control sequence reaches the terminal."""
+"""Text from data, models, paths and recipes, safe to print: no control sequences, no more columns than there are."""
 
 from __future__ import annotations
 
@@ -21,3 +21,24 @@ def sanitize(text: object, *, lines: bool = False) -> str:
     if not lines:
         clean = re.sub(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+", " ", clean)
     return _CONTROLS.sub("", clean)
+
+
+def columns_of(text: str) -> int:
+    """Return how many columns of a terminal a line takes: two for each Chinese character and most emoji."""
+    from rich.cells import cell_len
+
+    return cell_len(text)
+
+
+def clip(text: str, columns: int) -> str:
+    """Return a line of at most `columns` columns; one that is cut ends in `…`."""
+    from rich.cells import set_cell_size
+
+    return text if columns_of(text) <= columns else set_cell_size(text, columns - 1) + "…"
+
+
+def pad(text: str, columns: int, *, right: bool = False) -> str:
+    """Return a line in exactly `columns` columns, `right` at their right end."""
+    text = clip(text, columns)
+    space = " " * (columns - columns_of(text))
+    return space + text if right else text + space

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import TextIO
 
 from hftune.output import can_hold
-from hftune.sanitize import sanitize
+from hftune.sanitize import columns_of, pad, sanitize
 
 WIDTH = 40
 SHOWN = 8  # labels; the rest is one line
@@ -20,18 +20,17 @@ def prediction_lines(prediction: Mapping[str, object], stream: TextIO) -> list[s
     assert isinstance(probabilities, Mapping)
     if not probabilities:
         value = prediction["label"]
-        return [f"{value:.4g}" if isinstance(value, float) else str(value)]
+        return [f"{value:.4g}" if isinstance(value, float) else str(value), *_unread(prediction)]
     ranked = sorted(probabilities.items(), key=lambda item: -(item[1] if item[1] is not None else -1))
     chosen = prediction["label"]
     several = set(chosen) if isinstance(chosen, list) else None
-    width = min(LONGEST_NAME, max(len(sanitize(name)) for name, _ in ranked))
+    width = min(LONGEST_NAME, max(columns_of(sanitize(name)) for name, _ in ranked))
     room = min(WIDTH, LONGEST_LINE - width)
     lines = []
     for name, share in ranked[:SHOWN]:
         mark = "" if several is None else ("✓ " if name in several else "  ")
-        lines.append(
-            f"{_plain(mark, stream)}{sanitize(name)[:width]:{width}} {bar(share, stream, room)} {_share(share)}"
-        )
+        shown = pad(sanitize(name), width)
+        lines.append(f"{_plain(mark, stream)}{shown} {bar(share, stream, room)} {_share(share)}")
     if len(ranked) > SHOWN:
         rest = sum(share or 0.0 for _, share in ranked[SHOWN:])
         lines.append(
@@ -39,7 +38,13 @@ def prediction_lines(prediction: Mapping[str, object], stream: TextIO) -> list[s
         )
     if several is None and len(ranked) > 1 and ranked[1][1] is not None:
         lines[0] += f"   margin {ranked[0][1] - ranked[1][1]:.3f}"
-    return lines
+    return lines + _unread(prediction)
+
+
+def _unread(prediction: Mapping[str, object]) -> list[str]:
+    if not prediction.get("truncated"):
+        return []
+    return [f"(only the beginning was read: the text has {prediction['tokens']} tokens)"]
 
 
 def bar(share: float | None, stream: TextIO, width: int = WIDTH) -> str:

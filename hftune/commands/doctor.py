@@ -201,7 +201,7 @@ def _torch() -> dict[str, Any]:
 def _disk(what: str, folder: Path) -> dict[str, Any]:
     """Return the free space where `folder` is or would be made."""
     folder = folder.expanduser().absolute()
-    there = next(path for path in (folder, *folder.parents) if path.is_dir())
+    there = next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112 - raises for none
     return {
         "what": what,
         "path": str(folder),

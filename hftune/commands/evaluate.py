@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.figures import figure
 from hftune.output import Output
-from hftune.sanitize import sanitize
+from hftune.sanitize import clip, pad, sanitize
 from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
     from hftune.inference.scoring import Score
 
 WIDTH = 80
-NAME = 16  # characters of a label's name in tables
+NAME = 16  # columns of a label's name in tables
 CELL = 5  # narrowest column of the confusion matrix that still says something
 CONFUSIONS = 10  # pairs listed when there are too many classes for a matrix
 
@@ -58,7 +58,7 @@ def report(found: Score) -> list[str]:
         lines += ["", f"{'label':{NAME}} {'precision':>10} {'recall':>10} {'f1':>10} {'support':>10}"]
         for name, figures in found.per_class.items():
             shares = " ".join(f"{figures[key]:>10.3f}" for key in ("precision", "recall", "f1"))
-            lines.append(f"{_name(name):{NAME}} {shares} {figures['support']:>10,}")
+            lines.append(f"{pad(sanitize(name), NAME)} {shares} {figures['support']:>10,}")
     if found.confusion is not None:
         lines += ["", *confusion_lines(found.confusion["labels"], found.confusion["matrix"])]
     if found.worst:
@@ -73,10 +73,10 @@ def confusion_lines(labels: list[str], matrix: list[list[int]]) -> list[str]:
     digits = len(f"{max(max(row) for row in matrix):,}")
     cell = max(CELL, digits, min(12, (WIDTH - NAME - 1) // len(labels) - 1))
     if NAME + 1 + (cell + 1) * len(labels) <= WIDTH:
-        head = " ".join(f"{_name(label, cell):>{cell}}" for label in labels)
+        head = " ".join(pad(sanitize(label), cell, right=True) for label in labels)
         lines = [f"{'true ↓  predicted →':{NAME}}", f"{'':{NAME}} {head}"]
         for label, row in zip(labels, matrix, strict=True):
-            lines.append(f"{_name(label):{NAME}} " + " ".join(f"{count:>{cell},}" for count in row))
+            lines.append(f"{pad(sanitize(label), NAME)} " + " ".join(f"{count:>{cell},}" for count in row))
         return lines
     pairs = [
         (count, labels[true], labels[predicted])
@@ -86,7 +86,7 @@ def confusion_lines(labels: list[str], matrix: list[list[int]]) -> list[str]:
     ]
     lines = ["most often taken for another (true → predicted)"]
     for count, true, predicted in sorted(pairs, key=lambda pair: -pair[0])[:CONFUSIONS]:
-        lines.append(f"{count:>8,}  {_name(true, 30)} → {_name(predicted, 30)}")
+        lines.append(f"{count:>8,}  {clip(sanitize(true), 30)} → {clip(sanitize(predicted), 30)}")
     return lines
 
 
@@ -96,9 +96,7 @@ def _mistake(mistake: dict[str, Any]) -> list[str]:
     else:
         labels = f"{mistake['tokens']} tokens"
     head = f"  loss {mistake['loss']:.2f}  row {mistake['row']}  {labels}"
-    text = sanitize(mistake["text"])
-    room = WIDTH - 4
-    return [head[:WIDTH], "    " + (text if len(text) <= room else text[: room - 1] + "…")]
+    return [clip(head, WIDTH), clip("    " + sanitize(mistake["text"]), WIDTH)]
 
 
 def _answer(value: Any) -> str:
@@ -107,8 +105,3 @@ def _answer(value: Any) -> str:
     if isinstance(value, list):
         return sanitize(" + ".join(value)) or "(none)"
     return sanitize(value)
-
-
-def _name(name: str, width: int = NAME) -> str:
-    clean = sanitize(name)
-    return clean if len(clean) <= width else clean[: width - 1] + "…"

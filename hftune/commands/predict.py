@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 from hftune.commands.bars import prediction_lines
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.output import Output, json_line
-from hftune.sanitize import sanitize
+from hftune.sanitize import clip, sanitize
 from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from hftune.inference.row_files import Row
 
 BAD_ROWS_SHOWN = 20
-SHOWN_TEXT = 76  # characters of a text shown above its bars
+SHOWN_TEXT = 76  # columns of a text shown above its bars
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -54,8 +54,12 @@ def _check(arguments: argparse.Namespace) -> None:
         raise UsageError(
             "--output without --input", hint="Labels of single texts go to standard output: --json > FILE."
         )
-    if arguments.output and Path(arguments.output).resolve() == Path(arguments.input).resolve():
-        raise UsageError("--output is the --input", hint="Give another file: the rows are kept as they came.")
+    if arguments.output:
+        from hftune.inference.row_files import output_file, partial_of
+
+        target = output_file(Path(arguments.output))
+        if Path(arguments.input).resolve() in (target, partial_of(target)):
+            raise UsageError("--output is the --input", hint="Give another file: the rows are kept as they came.")
     if arguments.batch_size < 1:
         raise UsageError(f"--batch-size {arguments.batch_size}", hint="It must be 1 or more.")
     if not arguments.text and not arguments.input and sys.stdin.isatty():
@@ -80,14 +84,17 @@ def _pieces(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[lis
 
 
 def _label_texts(predictor: Predictor, texts: Sequence[tuple[str, ...]], batch_size: int, output: Output) -> None:
-    good = [item for item in texts if all(part.strip() for part in item)]
+    from hftune.inference.file_labels import text_problem
+
+    problems = [next(filter(None, (text_problem({"text": part}, "text") for part in item)), "") for item in texts]
+    good = [item for item, problem in zip(texts, problems, strict=True) if not problem]
     pairs = [item[1] for item in good] if good and len(good[0]) > 1 else None
     found = iter(predictor.classify([item[0] for item in good], batch_size, pairs) if good else ())
-    for item in texts:
+    for item, problem in zip(texts, problems, strict=True):
         asked = {"text": item[0], **({"text_pair": item[1]} if len(item) > 1 else {})}
-        if not all(part.strip() for part in item):
-            output.emit({**asked, "error": "the text is empty"})
-            output.note("hftune: an empty text has no label")
+        if problem:
+            output.emit({**asked, "error": problem})
+            output.note(f"hftune: no label for {clip(sanitize(repr(item[0])), SHOWN_TEXT)}: {problem}")
             continue
         prediction = next(found)
         record = prediction.to_dict()
@@ -98,12 +105,9 @@ def _label_texts(predictor: Predictor, texts: Sequence[tuple[str, ...]], batch_s
 
 def _show(item: tuple[str, ...], record: dict[str, Any], output: Output) -> None:
     for part in item:
-        shown = sanitize(part)
-        output.say(shown if len(shown) <= SHOWN_TEXT else shown[: SHOWN_TEXT - 1] + "…")
+        output.say(clip(sanitize(part), SHOWN_TEXT))
     for line in prediction_lines(record, output.stdout):
         output.say("  " + line)
-    if record["truncated"]:
-        output.note(f"  only the beginning was read: the text has {record['tokens']} tokens")
 
 
 def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Output) -> None:

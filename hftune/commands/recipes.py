@@ -5,12 +5,12 @@ from __future__ import annotations
 import argparse
 import json
 import textwrap
-from pathlib import Path
 from typing import Any
 
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.output import Output
 from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, shipped_folder, shipped_recipes
+from hftune.recipe.paths import expand
 
 WIDTH = 80
 
@@ -65,7 +65,7 @@ def _show(arguments: argparse.Namespace, output: Output) -> None:
 def _copy(arguments: argparse.Namespace, output: Output) -> None:
     """Copy a recipe into a file or folder; raises UsageError rather than replace a file."""
     file, _ = find_recipe(arguments.recipe)
-    to = Path(arguments.to or ".").expanduser()
+    to = expand(arguments.to or ".")
     if to.is_dir() or str(arguments.to or "").endswith("/"):
         to = to / file.name
     if to.exists():

@@ -12,6 +12,15 @@ if TYPE_CHECKING:
     from datasets import Dataset
 
 
+def input_columns(data: DataSection) -> list[str]:
+    """Return the columns that an example's input is made of: a conversation, a prompt with its answer, or texts."""
+    if data.messages is not None:
+        return [data.messages]
+    if data.prompt is not None and data.completion is not None:
+        return [data.prompt, data.completion]
+    return [data.text] if data.text_pair is None else [data.text, data.text_pair]
+
+
 def require_columns(dataset: Dataset, data: DataSection, fields: Sequence[str], where: str) -> None:
     """Raise DataError naming the first column that is missing, those there are, and the nearest.
 

@@ -9,12 +9,13 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hftune.errors import DataError, closest, place
+from hftune.recipe.paths import expand
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -26,23 +27,24 @@ _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def load_file(path: str | Path) -> Dataset:
+def load_file(path: str | Path, as_text: Collection[str] = ()) -> Dataset:
     """Return a file's rows in order; raises DataError with file and line for what cannot be read.
 
-    The ending tells the format: .csv, .tsv, .jsonl/.ndjson, .json (a list of objects), .parquet, and .txt (a column
+    Of CSV and TSV, a column that holds nothing but numbers becomes numbers, those named in `as_text` excepted. The
+    ending tells the format: .csv, .tsv, .jsonl/.ndjson, .json (a list of objects), .parquet, and .txt (a column
     `text`, one example a line, blank lines left out). Text is UTF-8, with or without a byte-order mark.
     """
     from datasets import Dataset
 
-    file = Path(path).expanduser()
+    file = expand(path)
     reader = READERS.get(file.suffix.lower())
     if reader is None:
         raise DataError(
             f"{path}: unknown file type {file.suffix or '(no ending)'!r}", hint=f"Known: {', '.join(READERS)}."
         )
-    _require_file(file)
     try:
-        table = reader(file)
+        _require_file(file)
+        table = reader(file, as_text)
     except UnicodeDecodeError:
         raise _wrong_encoding(file) from None
     except OSError as error:
@@ -52,12 +54,12 @@ def load_file(path: str | Path) -> Dataset:
     return Dataset(table)
 
 
-def _read_csv(file: Path) -> pa.Table:
+def _read_csv(file: Path, as_text: Collection[str]) -> pa.Table:
     with _open(file) as stream:
         head = stream.readline()
         if not head.strip():
             raise DataError(f"{file}: no header line", hint="The first line names the columns: text,label")
-        delimiter = "\t" if file.suffix.lower() == ".tsv" else _delimiter(head)
+        delimiter = "\t" if file.suffix.lower() == ".tsv" else delimiter_of(head)
         csv.field_size_limit(FIELD_LIMIT)
         reader = csv.reader(chain([head], stream), delimiter=delimiter)
         header = _header(next(reader), file)
@@ -67,7 +69,8 @@ def _read_csv(file: Path) -> pa.Table:
                 raise _wrong_width(file, line, fields, header, delimiter)
             for column, value in zip(columns, fields, strict=True):
                 column.append(value if value != "" else None)  # an empty cell is no value
-    return _table({name: _typed(column) for name, column in zip(header, columns, strict=True)})
+    cells = dict(zip(header, columns, strict=True))
+    return _table({name: column if name in as_text else _typed(column) for name, column in cells.items()})
 
 
 def _csv_rows(reader: Any, file: Path) -> Iterator[tuple[int, list[str]]]:
@@ -83,8 +86,11 @@ def _csv_rows(reader: Any, file: Path) -> Iterator[tuple[int, list[str]]]:
         raise DataError(f"{place(file, line)}: not CSV: {error}", hint=hint) from None
 
 
-def _delimiter(head: str) -> str:
-    """Comma, unless the header has none and a semicolon or tab parts it (as spreadsheets in much of Europe write)."""
+def delimiter_of(head: str) -> str:
+    """Return what parts the columns of a header line: a comma where it has one, else a tab or semicolon.
+
+    Spreadsheets in much of Europe write semicolons.
+    """
     return next((mark for mark in (",", "\t", ";") if mark in head), ",")
 
 
@@ -116,16 +122,18 @@ def _typed(column: list[str | None]) -> list[Any]:
     values = [value for value in column if value is not None]
     if values and all(_INTEGER.fullmatch(value) for value in values):
         return [None if value is None else int(value) for value in column]
-    if values and all(_NUMBER.fullmatch(value) for value in values) and not any(map(_padded, values)):
+    if values and all(_NUMBER.fullmatch(value) for value in values) and not any(map(_is_code, values)):
         return [None if value is None else float(value) for value in column]
     return column
 
 
-def _padded(value: str) -> bool:
-    return len(value) > 1 and value[0] == "0" and value[1].isdigit()
+def _is_code(value: str) -> bool:
+    """Whether digits name something rather than count it: zeros in front, or more of them than a number keeps."""
+    digits = value.lstrip("+-")
+    return (digits[0] == "0" and digits[1:2].isdigit()) or (digits.isdigit() and len(digits) > 18)
 
 
-def _read_jsonl(file: Path) -> pa.Table:
+def _read_jsonl(file: Path, _: Collection[str]) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
     lines: list[int] = []
     with _open(file) as stream:
@@ -154,14 +162,14 @@ def _json_row(line: str, file: Path, number: int) -> Mapping[str, Any]:
     return row
 
 
-def _read_json(file: Path) -> pa.Table:
+def _read_json(file: Path, _: Collection[str]) -> pa.Table:
     with _open(file) as stream:
         content = stream.read()
     try:
         rows = json.loads(content)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and content.lstrip().startswith("{"):
-            return _read_jsonl(file)  # JSON Lines under the other name
+            return _read_jsonl(file, ())  # JSON Lines under the other name
         raise DataError(f"{place(file, error.lineno, error.colno)}: not JSON: {error.msg}") from None
     except RecursionError:
         raise DataError(f"{file}: nested too deeply") from None
@@ -172,13 +180,13 @@ def _read_json(file: Path) -> pa.Table:
     return _rows_table(rows, lambda row: f"{file}: object {row + 1}")
 
 
-def _read_text(file: Path) -> pa.Table:
+def _read_text(file: Path, _: Collection[str]) -> pa.Table:
     with _open(file) as stream:
         lines = (line.rstrip("\r\n") for line in stream)
         return _table({"text": [line for line in lines if line.strip()]})
 
 
-def _read_parquet(file: Path) -> pa.Table:
+def _read_parquet(file: Path, _: Collection[str]) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
@@ -212,6 +220,8 @@ def _table(columns: Mapping[str, list[Any]], where: Callable[[int], str] | None 
     for name, values in columns.items():
         try:
             array = pa.array(values)
+        except UnicodeEncodeError:
+            raise _half_character(name, values, where) from None
         except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
             raise _mixed_types(name, values, where, error) from None
         arrays[name] = array.cast(pa.string()) if pa.types.is_null(array.type) else array
@@ -222,13 +232,24 @@ def _mixed_types(name: str, values: list[Any], where: Callable[[int], str] | Non
     """Name the first row whose value has another type than the first value."""
     present = [(row, value) for row, value in enumerate(values) if value is not None]
     first = present[0][1]
-    odd = next((row for row, value in present if type(value) is not type(first)), None)
+    alike = (int, float) if type(first) in (int, float) else (type(first),)  # Arrow takes these two together
+    odd = next((row for row, value in present if type(value) not in alike), None)
     if odd is None or where is None:
         return DataError(f"column {name!r}: {str(error).splitlines()[0]}")
     found, expected = type(values[odd]).__name__, type(first).__name__
     return DataError(
         f"{where(odd)}: {name} is {found} ({values[odd]!r:.60}) where earlier rows have {expected}",
         hint="A column holds one type of value: write all of them as numbers, or all in quotes.",
+    )
+
+
+def _half_character(name: str, values: list[Any], where: Callable[[int], str] | None) -> DataError:
+    """Name the first row with a surrogate that stands alone: JSON can say it, no text can hold it."""
+    written = (json.dumps(value, ensure_ascii=False) for value in values)
+    row = next(row for row, text in enumerate(written) if any("\ud800" <= letter <= "\udfff" for letter in text))
+    return DataError(
+        f"{where(row) if where else f'row {row}'}: {name} holds half of a character (a lone surrogate)",
+        hint="A program cut the text in the middle of a character: mend the row, or drop it.",
     )
 
 
@@ -267,7 +288,8 @@ def _wrong_encoding(file: Path) -> DataError:
     )
 
 
-READERS: dict[str, Callable[[Path], Any]] = {
+# The second argument matters for CSV alone: the other formats say themselves what is a number.
+READERS: dict[str, Callable[[Path, Collection[str]], Any]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_jsonl,

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune import hub, starters
-from hftune.data.columns import require_columns
+from hftune.data.columns import input_columns, require_columns
 from hftune.data.files import READERS, load_file, rows_dataset
 from hftune.data.splits import classes, cut, sample
 from hftune.errors import DataError, closest
@@ -22,7 +22,7 @@ from hftune.recipe.schema import DataSection
 if TYPE_CHECKING:
     from datasets import Dataset
 
-__all__ = ["SPLITS", "load_file", "load_splits", "split_name"]
+__all__ = ["SPLITS", "load_data_file", "load_splits", "split_name"]
 
 SPLITS = ("train", "validation", "test")
 SYNONYMS = {"training": "train", "valid": "validation", "val": "validation", "dev": "validation", "eval": "validation"}
@@ -51,6 +51,14 @@ def load_splits(data: DataSection, note: Note = _quiet) -> dict[str, Dataset]:
     return {name: _limit(splits[name], name, data, note) for name in SPLITS if name in splits}
 
 
+def load_data_file(path: str | Path, data: DataSection) -> Dataset:
+    """Return a file's rows as a recipe's data section reads them; raises DataError.
+
+    Its texts stay as they are written, whatever they look like ("007", "1.50"), and so do the names of groups.
+    """
+    return load_file(path, as_text=[*input_columns(data), data.group or ""])
+
+
 def split_name(name: str) -> str:
     """Return train, validation or test for a split's name or its usual synonyms; other names as they are."""
     return SYNONYMS.get(name.lower(), name.lower())
@@ -60,18 +68,23 @@ def _load(data: DataSection, note: Note) -> dict[str, Dataset]:
     if data.rows is not None:
         return {"train": rows_dataset(data.rows, "data.rows")}
     if data.files is not None:
-        return _from_files(data.files)
+        return _from_files(data, data.files)
     assert data.source is not None  # the schema sees to it that one of the three is given
     if starters.is_starter(data.source):
         return {name: load_file(path) for name, path in starters.data_files(data.source).items()}
     if Path(data.source).suffix.lower() in READERS or data.source.startswith((".", "/", "~")):
         raise DataError(f"{data.source} is a local path", hint=f"Write `files: {data.source}`.", key="data.source")
+    if Path(data.source).is_dir():
+        hint = "Write `files: {train: FOLDER/FILE}`; for the data set of that name on the Hub, work in another folder."
+        raise DataError(
+            f"{data.source} is a folder here, and would be read instead of the Hub", hint, key="data.source"
+        )
     return _from_hub(data, data.source, note)
 
 
-def _from_files(files: str | Mapping[str, str]) -> dict[str, Dataset]:
+def _from_files(data: DataSection, files: str | Mapping[str, str]) -> dict[str, Dataset]:
     if isinstance(files, str):
-        return {"train": _recipe_file(files, "data.files")}
+        return {"train": _recipe_file(data, files, "data.files")}
     splits: dict[str, Dataset] = {}
     for name, path in files.items():
         split = split_name(name)
@@ -79,13 +92,13 @@ def _from_files(files: str | Mapping[str, str]) -> dict[str, Dataset]:
             raise DataError(f"unknown split {name!r}", hint=closest(name, SPLITS), key="data.files")
         if split in splits:
             raise DataError(f"{split} is given twice (as {name!r} too)", key="data.files")
-        splits[split] = _recipe_file(path, f"data.files.{name}")
+        splits[split] = _recipe_file(data, path, f"data.files.{name}")
     return splits
 
 
-def _recipe_file(path: str, key: str) -> Dataset:
+def _recipe_file(data: DataSection, path: str, key: str) -> Dataset:
     try:
-        return load_file(path)
+        return load_data_file(path, data)
     except DataError as error:
         raise DataError(error.message, error.hint, key=key) from error
 
@@ -173,10 +186,7 @@ def _binding(train: Dataset, data: DataSection) -> list[list[Hashable]]:
     if data.group is not None:
         require_columns(train, data, ["group"], "the train split")
         keys.append([_hashable(value) for value in train[data.group]])
-    named = (
-        (data.prompt, data.completion, data.messages) if data.prompt or data.messages else (data.text, data.text_pair)
-    )
-    inputs = [train[name] for name in named if name in train.column_names]
+    inputs = [train[name] for name in input_columns(data) if name in train.column_names]
     if inputs:
         rows = zip(*inputs, strict=True)
         keys.append([None if all(value is None for value in row) else _hashable(row) for row in rows])

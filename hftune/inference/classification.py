@@ -87,6 +87,7 @@ def _logits(
     import torch
 
     from hftune.data.windows import WindowPool
+    from hftune.modeling.loading import without_cache
     from hftune.tasks import _encoding
 
     data, tokenizer, model = loaded.recipe.data, loaded.tokenizer, loaded.model
@@ -106,7 +107,8 @@ def _logits(
         batch = collate([encoded.examples[index] for index in batch_of_like_length])
         rows, places = batch.pop("row"), batch.pop("window")
         with torch.inference_mode():
-            logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
+            inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
+            logits = model(**inputs, **without_cache(model)).logits
         pool.add(logits.float().cpu(), rows, places)
     _, pooled = pool.result()
     return pooled, tokens, windows, data.too_long == "window"

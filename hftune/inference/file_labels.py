@@ -77,12 +77,12 @@ def label_file(
         if writer is not None:
             writer.finish()
     except BaseException as error:
-        if writer is not None:
-            writer.abandon()
+        if writer is None:
+            raise
+        writer.abandon()
         if isinstance(error, OSError):
-            where = writer.partial if writer is not None else sink
             raise HftuneError(
-                f"{where} cannot be written: {error.strerror or error}",
+                f"{writer.partial} cannot be written: {error.strerror or error}",
                 hint=f"{done} rows of {source} were labelled before that. Is the disk full?",
             ) from error
         raise

@@ -10,14 +10,15 @@ import csv
 import json
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hftune.data.files import FIELD_LIMIT
-from hftune.data.files import _delimiter as delimiter_of
+from hftune.data.files import FIELD_LIMIT, delimiter_of
 from hftune.errors import DataError, UsageError, place
+from hftune.output import json_line
 from hftune.runs.files import fsync_file, fsync_folder
 
 if TYPE_CHECKING:
@@ -66,6 +67,8 @@ def open_rows(path: Path) -> Rows:
     kind = kind_of(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file" if not path.exists() else f"{path}: not a file")
+    if not os.access(path, os.R_OK):
+        raise DataError(f"{path}: it may not be read")
     readers: dict[str, Callable[[Path], Rows]] = {
         "csv": CsvRows,
         "jsonl": JsonRows,
@@ -73,6 +76,30 @@ def open_rows(path: Path) -> Rows:
         "text": TextRows,
     }
     return readers[kind](path)
+
+
+def partial_of(path: Path) -> Path:
+    """Return what a file is called until it is whole."""
+    return path.with_name(path.name + ".partial")
+
+
+def output_file(path: Path) -> Path:
+    """Return the file that writing to `path` replaces or makes: at the end of a link, what the link means.
+
+    Raises UsageError for what is there and no file: putting a file in the place of a pipe or a device would end it.
+    """
+    kind_of(path, output=True)
+    target = Path(os.path.realpath(path))
+    if not target.parent.is_dir():
+        raise UsageError(f"{path}: there is no folder {target.parent}")
+    if not os.access(target.parent, os.W_OK):
+        raise UsageError(f"{path}: nothing may be written in {target.parent}")
+    for one in (target, partial_of(target)):
+        if os.path.lexists(one) and (one.is_symlink() or not one.is_file()):
+            what = "a folder" if one.is_dir() else "not a file"
+            hint = "Name a file to make or replace. Without --output JSON Lines go to standard output."
+            raise UsageError(f"{path}: {one.name} is {what}", hint=hint)
+    return target
 
 
 def chunks(rows: Rows, size: int) -> Iterator[list[Row]]:
@@ -180,6 +207,7 @@ class ParquetRows:
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
+        self._path = path
         try:
             self._file = parquet.ParquetFile(path)
         except (pa.ArrowInvalid, OSError) as error:
@@ -188,11 +216,16 @@ class ParquetRows:
         self.columns: list[str] | None = list(self.schema.names)
 
     def __iter__(self) -> Iterator[Row]:
+        import pyarrow as pa
+
         number = 0
-        for batch in self._file.iter_batches(batch_size=self.BATCH):
-            for values in batch.to_pylist():
-                number += 1
-                yield Row(number, values)
+        try:
+            for batch in self._file.iter_batches(batch_size=self.BATCH):
+                for values in batch.to_pylist():
+                    number += 1
+                    yield Row(number, values)
+        except (pa.ArrowInvalid, OSError) as error:
+            raise DataError(f"{self._path}: row {number + 1} and those after it cannot be read: {error}") from error
 
 
 class RowWriter:
@@ -203,15 +236,13 @@ class RowWriter:
     """
 
     def __init__(self, path: Path, columns: Sequence[str] | None, added: Mapping[str, str], like: Rows) -> None:
-        self.path = path
-        self.partial = path.with_name(path.name + ".partial")
+        self.path = output_file(path)
+        self.partial = partial_of(self.path)
         self._kind = kind_of(path, output=True)
         self._columns = None if columns is None else list(columns)
         self._added, self._like = dict(added), like
         self._writer: Any = None
         self._schema: pa.Schema | None = None
-        if not path.parent.is_dir():
-            raise UsageError(f"{path}: there is no folder {path.parent}")
         self._file: Any = None
 
     def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
@@ -219,7 +250,7 @@ class RowWriter:
         if self._kind == "jsonl":
             file = self._opened()
             # What UTF-8 cannot hold is written as JSON's own \\u escape.
-            file.writelines(json.dumps(row, ensure_ascii=False, default=str) + "\n" for row in rows)
+            file.writelines(json_line(row, file, default=str) + "\n" for row in rows)
         elif self._kind == "csv":
             self._write_csv(rows)
         else:
@@ -242,13 +273,14 @@ class RowWriter:
     def abandon(self) -> None:
         """Close what is open; `F.partial` stays with the rows so far."""
         for one in (self._writer if self._kind == "parquet" else None, self._file):
-            if one is not None:
-                one.close()
+            # What a full disk refused is tried once more here, and refused again: the first error is the one to tell.
+            with suppress(OSError):
+                if one is not None:
+                    one.close()
 
     def _opened(self) -> Any:
         if self._file is None:
-            errors = "backslashreplace" if self._kind == "jsonl" else "surrogateescape"
-            self._file = self.partial.open("w", encoding="utf-8", errors=errors, newline="")
+            self._file = self.partial.open("w", encoding="utf-8", errors="surrogateescape", newline="")
         return self._file
 
     def _names(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:

@@ -50,11 +50,12 @@ def load_rows(
     predictor: Predictor, split: str | None, file: Path | None, note: Callable[[str], None]
 ) -> tuple[str, Dataset]:
     """Return the name and rows of a split of the run's data, or of a labelled file; raises DataError."""
-    from hftune.data.load import load_file, load_splits, split_name
+    from hftune.data.load import load_data_file, load_splits, split_name
 
+    data = predictor.loaded.recipe.data
     if file is not None:
-        return file.name, load_file(file)
-    splits = load_splits(predictor.loaded.recipe.data, note)
+        return file.name, load_data_file(file, data)
+    splits = load_splits(data, note)
     wanted = split_name(split or "test")
     if wanted not in splits:
         raise DataError(f"the run's data have no {wanted} split", hint=closest(wanted, splits))
@@ -209,18 +210,18 @@ def _score_language(predictor: Predictor, prepared: Prepared, name: str, rows: D
 def _token_sums(predictor: Predictor, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, float]]:
     """Return (negative log likelihood, tokens, tokens guessed right) of each example; only learned tokens count."""
     import torch
-    from torch.nn import functional
+
+    from hftune.modeling.loading import without_cache
+    from hftune.tasks._streams import token_scores
 
     model = predictor.loaded.model
     with torch.inference_mode():
         inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        logits = model(**inputs).logits[:, :-1].float()
-        targets = batch["labels"][:, 1:].to(logits.device)
-        learned = targets != -100
-        nll = functional.cross_entropy(logits.transpose(1, 2), targets, ignore_index=-100, reduction="none")
-        right = (logits.argmax(-1) == targets) & learned
-        table = torch.stack([nll.double().sum(1), learned.double().sum(1), right.double().sum(1)], dim=1)
-    return [(row[0], row[1], row[2]) for row in table.cpu().tolist()]
+        scores = token_scores(model(**inputs, **without_cache(model)).logits, batch["labels"].to(model.device))
+        nll, right = scores.nll.cpu().double(), scores.right.cpu().double()
+        table = torch.zeros(len(batch["labels"]), 3, dtype=torch.float64)
+        table.index_add_(0, scores.rows.cpu(), torch.stack([nll, torch.ones_like(nll), right], dim=1))
+    return [(row[0], row[1], row[2]) for row in table.tolist()]
 
 
 def _document(predictor: Predictor, row: dict[str, Any]) -> str:

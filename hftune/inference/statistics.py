@@ -7,7 +7,7 @@ sum: all resamples of all figures are a few matrix products.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -75,7 +75,8 @@ def single_label(
     """Return loss, accuracy, macro precision, recall, F1, and Matthews correlation of class numbers [rows].
 
     Macro: the mean over classes that occur among references or predictions. `loss` and `weight` [rows]: their sums'
-    quotient is the loss. Matthews: Gorodkin 2004, K classes.
+    quotient is the loss. Matthews: Gorodkin 2004, K classes; 0 when one side has one class only, and resamples where
+    that is so are left out of its interval.
     """
     true, predicted = np.eye(classes)[references], np.eye(classes)[predictions]
     features = np.column_stack([loss, weight, true * predicted, predicted, true])
@@ -89,10 +90,12 @@ def single_label(
             "loss": ratio(sums[..., 0], sums[..., 1]),
             "accuracy": ratio(correct, rows),
             **_averages(hits, guessed, actual, guessed + actual > 0),
-            "matthews_correlation": ratio(covariance, spread),
+            "matthews_correlation": np.where(spread > 0, ratio(covariance, spread), np.nan),
         }
 
-    return bootstrap(features, figures)
+    found = bootstrap(features, figures)
+    matthews = found["matthews_correlation"]
+    return {**found, "matthews_correlation": replace(matthews, value=float(np.nan_to_num(matthews.value)))}
 
 
 def multi_label(references: Array, predictions: Array, loss: Array, weight: Array) -> dict[str, Interval]:

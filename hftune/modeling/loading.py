@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from inspect import signature
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -75,6 +76,12 @@ def max_tokens(config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> 
         positions -= (config.pad_token_id or 0) + 1
     limits = [limit for limit in (positions, tokenizer.model_max_length) if isinstance(limit, int) and 0 < limit < 1e9]
     return min(limits) if limits else None
+
+
+def without_cache(model: Any) -> dict[str, bool]:
+    """Return what keeps a decoder from copying every layer's keys and values for tokens that nobody will ask for."""
+    base = model.get_base_model() if hasattr(model, "get_base_model") else model  # inside a peft adapter
+    return {"use_cache": False} if "use_cache" in signature(base.forward).parameters else {}
 
 
 def load_model(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, overload
 
+from hftune.data.columns import input_columns
 from hftune.recipe.schema import DataSection
 
 if TYPE_CHECKING:
@@ -18,7 +19,7 @@ class Texts(Sequence[str]):
 
     def __init__(self, dataset: Dataset, data: DataSection) -> None:
         self._dataset = dataset
-        self._columns = [name for name in columns(data) if name in dataset.column_names]
+        self._columns = [name for name in input_columns(data) if name in dataset.column_names]
 
     def __len__(self) -> int:
         return len(self._dataset) if self._columns else 0
@@ -38,15 +39,6 @@ class Texts(Sequence[str]):
             return [self[index] for index in range(*row.indices(len(self)))]
         example = self._dataset[row]
         return "\n".join(_plain(example[name]) for name in self._columns)
-
-
-def columns(data: DataSection) -> list[str]:
-    """Return the columns with text that the recipe reads."""
-    if data.messages is not None:
-        return [data.messages]
-    if data.prompt is not None and data.completion is not None:
-        return [data.prompt, data.completion]
-    return [data.text] if data.text_pair is None else [data.text, data.text_pair]
 
 
 def _plain(value: Any) -> str:

@@ -14,7 +14,7 @@ from ruamel.yaml import YAML
 
 from hftune.errors import DataError, HftuneError, Problem, RecipeError, closest, place
 from hftune.recipe.overrides import apply_overrides
-from hftune.recipe.paths import is_within, make_absolute
+from hftune.recipe.paths import expand, is_within, make_absolute
 from hftune.recipe.schema import Recipe
 from hftune.recipe.source import Source, read_source
 from hftune.recipe.validate import validate
@@ -45,12 +45,16 @@ def find_recipe(ref: str | Path) -> tuple[Path, bool]:
 
     Raises RecipeError with the closest shipped name.
     """
-    path = Path(ref).expanduser()
-    if path.is_file():
-        return path, False
+    path = expand(ref)
+    try:
+        if path.is_file():
+            return path, False
+        folder = path.is_dir()
+    except OSError as error:  # a folder that we may not look into, a name that is too long
+        raise RecipeError([Problem("", f"cannot be read: {error.strerror}", file=str(ref))]) from None
     shipped = {_short(file): file for file in shipped_recipes()}
     word = (path.stem if path.suffix in (".yaml", ".yml") else path.name).replace("-", "_")
-    if path.is_dir():
+    if folder:
         raise RecipeError([Problem("", "is a folder, not a recipe file", file=str(ref))])
     for name, file in shipped.items():
         if word == name or word == name.rpartition("/")[2]:

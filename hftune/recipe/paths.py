@@ -47,14 +47,20 @@ def _weights(name: str, base: Path) -> str:
     """
     if not name or name.startswith("hftune:") or "://" in name:
         return name
-    if name.startswith(_STARTS) or name.count("/") > 1 or (base / name).is_dir():
+    beside = os.path.isdir(base / name)  # noqa: PTH112 - Path.is_dir raises for a name that can be no path
+    if name.startswith(_STARTS) or name.count("/") > 1 or beside:
         return _absolute(name, base)
     return name
 
 
 def _absolute(name: str, base: Path) -> str:
     # Not resolve(): a link is kept as the name that people gave.
-    return os.path.normpath(base.absolute() / Path(name).expanduser())
+    return os.path.normpath(base.absolute() / expand(name))
+
+
+def expand(name: str | Path) -> Path:
+    """Return the path that `name` stands for, with `~` written out; `~somebody` unknown here stays as it is."""
+    return Path(os.path.expanduser(name))  # noqa: PTH111 - Path.expanduser raises RuntimeError for them
 
 
 def is_within(path: Path, folder: Path) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 from pydantic_core import PydanticCustomError
@@ -50,6 +50,7 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+Own = TypeVar("Own", bound=PluginConfig)
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -75,6 +76,10 @@ class Choice(Section):
             options = {key: item for key, item in value.items() if key not in ("name", "config")}
             return {"name": value["name"], "options": options, "config": value.get("config")}
         return value
+
+    def settings(self, kind: type[Own]) -> Own:
+        """Return the plugin's own section; of a choice made in code, without the second pass, from its options."""
+        return self.config if isinstance(self.config, kind) else kind(**self.options)
 
 
 class ModelSection(Section):

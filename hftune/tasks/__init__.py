@@ -55,7 +55,7 @@ class MetricStream(Protocol):
     """Figures over a split, fed batch by batch; logits are never kept."""
 
     def update(self, logits: torch.Tensor, batch: Batch) -> None:
-        """Take in one batch: logits [batch, ...] float32 on any device, and the batch that made them."""
+        """Take in one batch: logits [batch, ...] of any float dtype and device, and the batch that made them."""
 
     def compute(self) -> dict[str, float]:
         """Return name -> value, `loss` always among them; the same whatever the batches were."""

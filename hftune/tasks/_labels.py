@@ -130,7 +130,8 @@ def _position(value: Any, index: Mapping[str, int], row: int, split: str) -> int
             hint="For several labels a text set task.problem_type: multi_label_classification.",
             key="data.label",
         )
-    name = label_name(value)
+    # Read from a file of nothing but numbers, "1.0" is a number; beside labels that are words it is the word it was.
+    name = str(value) if str(value) in index else label_name(value)
     if name in index:
         return index[name]
     # Numbers index the names when recipe or data set name them.

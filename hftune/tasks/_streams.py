@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hftune.data.windows import Pooling, WindowPool
@@ -14,6 +15,8 @@ if TYPE_CHECKING:
 
 # (logits [batch, labels], batch) -> summed loss, weight; scalars.
 TotalLoss = Callable[["torch.Tensor", Batch], tuple["torch.Tensor", "torch.Tensor"]]
+
+HELD = 1 << 24  # fp32 numbers of a language model's logits held at once
 
 _OPTIONS: dict[str, tuple[str, dict[str, Any]]] = {"f1_micro": ("f1", {"average": "micro"})}
 
@@ -86,19 +89,44 @@ class ClassificationStream:
         self._references.append(batch["labels"].cpu().to(predictions.dtype).numpy())
 
 
-def at_targets(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-    """Return logits [targets, vocabulary] and token ids [targets] where there is a next token to learn."""
+@dataclass(frozen=True)
+class TokenScores:
+    """Each learned token of a batch, all [targets]: its row, negative log likelihood, smoothed loss, guessed right."""
+
+    rows: torch.Tensor
+    nll: torch.Tensor
+    loss: torch.Tensor
+    right: torch.Tensor
+
+
+def token_scores(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> TokenScores:
+    """Score the next tokens to learn; logits [batch, tokens, vocabulary] of any float dtype, labels [batch, tokens].
+
+    Only logits that have a target are brought to fp32, a piece at a time: all of them can be gigabytes.
+    """
+    import torch
+    from torch.nn import functional
+
     targets = labels[:, 1:]
-    learned = targets != -100
-    return logits[:, :-1][learned], targets[learned]
+    rows, places = (targets != -100).nonzero(as_tuple=True)
+    size = max(1, HELD // logits.shape[-1])
+    found = []
+    for start in range(0, max(1, len(rows)), size):  # one empty piece where nothing is learned
+        row, place = rows[start : start + size], places[start : start + size]
+        piece, wanted = logits[row, place].float(), targets[row, place]
+        nll = functional.cross_entropy(piece, wanted, reduction="none")
+        loss = nll
+        if smoothing:
+            loss = functional.cross_entropy(piece, wanted, reduction="none", label_smoothing=smoothing)
+        found.append((nll, loss, piece.argmax(-1) == wanted))
+    return TokenScores(rows, *map(torch.cat, zip(*found, strict=True)))
 
 
 class GenerationStream:
     """Loss, perplexity, token accuracy and bits per byte of a language model; held are four numbers a batch."""
 
-    def __init__(self, total_loss: TotalLoss, smoothed: bool) -> None:
-        self._total_loss = total_loss
-        self._smoothed = smoothed
+    def __init__(self, smoothing: float) -> None:
+        self._smoothing = smoothing
         self._losses: list[float] = []
         self._nlls: list[float] = []
         self._tokens: list[int] = []
@@ -107,15 +135,11 @@ class GenerationStream:
 
     def update(self, logits: torch.Tensor, batch: Batch) -> None:
         """Take in logits [batch, tokens, vocabulary] and the batch (labels; text_bytes for plain texts)."""
-        from torch.nn import functional
-
-        predictions, targets = at_targets(logits.detach(), batch["labels"])
-        nll = float(functional.cross_entropy(predictions.float(), targets, reduction="sum"))
-        self._nlls.append(nll)
-        # The objective that was trained; without smoothing it is the same number.
-        self._losses.append(float(self._total_loss(logits, batch)[0]) if self._smoothed else nll)
-        self._tokens.append(len(targets))
-        self._correct.append(int((predictions.argmax(-1) == targets).sum()))
+        scores = token_scores(logits.detach(), batch["labels"], self._smoothing)
+        self._nlls.append(float(scores.nll.sum()))
+        self._losses.append(float(scores.loss.sum()))
+        self._tokens.append(len(scores.rows))
+        self._correct.append(int(scores.right.sum()))
         if "text_bytes" in batch:
             self._bytes.append(int(batch["text_bytes"].sum()))
 

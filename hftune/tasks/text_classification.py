@@ -73,7 +73,7 @@ def prepare(
     from hftune.tasks._label_space import label_space
     from hftune.tasks._labels import targets
 
-    config, data = _config(recipe), recipe.data
+    config, data = recipe.task.settings(Config), recipe.data
     pair = [data.text_pair] if data.text_pair else []
     for split, dataset in splits.items():
         require_columns(dataset, data, ["text", "text_pair", "label"], f"the {split} split")
@@ -148,7 +148,7 @@ def loss(recipe: Recipe, prepared: Prepared, logits: torch.Tensor, batch: Batch)
     if problem_type == MULTI:
         labels = labels * (1 - smoothing) + smoothing / 2
         return functional.binary_cross_entropy_with_logits(logits, labels, pos_weight=class_weights, reduction="sum")
-    error = functional.l1_loss if _config(recipe).loss == "mae" else functional.mse_loss
+    error = functional.l1_loss if recipe.task.settings(Config).loss == "mae" else functional.mse_loss
     return error(logits.squeeze(-1), labels, reduction="sum")
 
 
@@ -163,11 +163,6 @@ def metric_stream(recipe: Recipe, prepared: Prepared) -> MetricStream:
 
     problem_type = prepared.model_config["problem_type"]
     return ClassificationStream(problem_type, PROBLEM_METRICS[problem_type], total_loss, pooling)
-
-
-def _config(recipe: Recipe) -> Config:
-    config = recipe.task.config
-    return config if isinstance(config, Config) else Config(**recipe.task.options)
 
 
 def _model_config(

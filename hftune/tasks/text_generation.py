@@ -67,7 +67,7 @@ def prepare(
     for split, dataset in splits.items():
         require_columns(dataset, data, fields, f"the {split} split")
     if data.messages is not None:
-        tokenizer.chat_template = template_text(_config(recipe).template, tokenizer)
+        tokenizer.chat_template = template_text(recipe.task.settings(Config).template, tokenizer)
     max_length, notices = _encoding.token_limit(data, base_config, tokenizer)
     _check_windows(data)
 
@@ -115,26 +115,17 @@ def loss(recipe: Recipe, prepared: Prepared, logits: torch.Tensor, batch: Batch)
     """
     from torch.nn import functional
 
-    from hftune.tasks._streams import at_targets
-
-    predictions, targets = at_targets(logits, batch["labels"])
-    smoothing = recipe.training.label_smoothing_factor
-    return functional.cross_entropy(predictions.float(), targets, label_smoothing=smoothing, reduction="sum")
+    targets = batch["labels"][:, 1:]
+    learned = targets != -100
+    predictions, smoothing = logits[:, :-1][learned].float(), recipe.training.label_smoothing_factor
+    return functional.cross_entropy(predictions, targets[learned], label_smoothing=smoothing, reduction="sum")
 
 
 def metric_stream(recipe: Recipe, prepared: Prepared) -> MetricStream:
     """Return fresh figures: loss and perplexity of a token, token accuracy, and bits per byte for plain texts."""
     from hftune.tasks._streams import GenerationStream
 
-    def total_loss(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
-        return loss(recipe, prepared, logits, batch), weight(recipe, prepared, batch)
-
-    return GenerationStream(total_loss, smoothed=recipe.training.label_smoothing_factor > 0)
-
-
-def _config(recipe: Recipe) -> Config:
-    config = recipe.task.config
-    return config if isinstance(config, Config) else Config(**recipe.task.options)
+    return GenerationStream(recipe.training.label_smoothing_factor)
 
 
 def _fields(data: DataSection) -> list[str]:
@@ -161,7 +152,7 @@ def _encode(
     from hftune.tasks import _rows
     from hftune.tasks._token_targets import encode_segments, encode_texts
 
-    data, answer_only = recipe.data, _config(recipe).answer_only
+    data, answer_only = recipe.data, recipe.task.settings(Config).answer_only
     if data.messages is not None:
         conversations: list[Any] = dataset[data.messages][:]
         documents: list[list[Segment]] = [

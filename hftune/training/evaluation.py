@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from inspect import signature
-from typing import Any, Protocol, runtime_checkable
+from typing import Any
 
 import numpy as np
 import torch
@@ -12,18 +11,11 @@ from accelerate import Accelerator
 from torch import Tensor, nn
 
 from hftune.data.batches import Indices
+from hftune.modeling.loading import without_cache
 from hftune.recipe.schema import Recipe
 from hftune.tasks import Batch, Prepared, Task
 from hftune.training.device import is_out_of_memory, release_memory
 from hftune.training.precision import Precision, choose_precision
-
-
-@runtime_checkable
-class _Adapted(Protocol):
-    """A model inside a peft adapter."""
-
-    def get_base_model(self) -> nn.Module: ...
-
 
 # What a model's forward pass takes; all else in a batch (labels, rows, weights) is for the task.
 _MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
@@ -86,14 +78,8 @@ def forward(model: nn.Module, batch: Batch, precision: Precision, device: torch.
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     inputs = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
     with precision.autocast():
-        logits: Tensor = model(**inputs, **_without_cache(model)).logits
+        logits: Tensor = model(**inputs, **without_cache(model)).logits
     return logits, batch
-
-
-def _without_cache(model: nn.Module) -> dict[str, bool]:
-    """Return what keeps a decoder from copying every layer's keys and values for tokens that nobody will ask for."""
-    base = model.get_base_model() if isinstance(model, _Adapted) else model
-    return {"use_cache": False} if "use_cache" in signature(base.forward).parameters else {}
 
 
 @torch.no_grad()
@@ -106,10 +92,12 @@ def _outputs(
     precision: Precision,
     on_batch: Callable[[int, int], None],
 ) -> Iterator[tuple[Tensor, Batch]]:
-    """Yield logits (fp32) and batch, the longest texts first: if memory does not suffice, it shows at once."""
+    """Yield logits (in the precision's format: of 50,000 words fp32 would be a second copy) and batch.
+
+    The longest texts come first: if memory does not suffice, it shows at once.
+    """
     order = np.argsort(-np.asarray(prepared.splits[split]["length"]), kind="stable")
     for start in range(0, len(order), batch_size):
         on_batch(start, len(order))
         batch = fetch(prepared, split, order[start : start + batch_size])
-        logits, batch = forward(model, batch, precision, accelerator.device)
-        yield logits.float(), batch
+        yield forward(model, batch, precision, accelerator.device)

@@ -63,6 +63,17 @@ def test_numbers_are_numbers_and_codes_with_leading_zeros_are_not(tmp_path):
     ]
 
 
+def test_columns_that_stay_text_keep_every_character(tmp_path):
+    path = write(tmp_path / "a.csv", "text,label\n1.50,1\n7,2\n")
+    assert load_file(path, as_text=["text"]).to_list() == [{"text": "1.50", "label": 1}, {"text": "7", "label": 2}]
+
+
+@pytest.mark.parametrize("codes", ["01,10", "-01,10", "12345678901234567890,1", "1.0.2,1"])
+def test_codes_made_of_digits_keep_every_digit(tmp_path, codes):
+    path = write(tmp_path / "a.csv", "code\n" + codes.replace(",", "\n"))
+    assert load_file(path)["code"][:] == codes.split(",")
+
+
 def test_semicolons_part_a_file_whose_header_has_no_comma(tmp_path):
     assert load_file(write(tmp_path / "a.csv", "text;label\na, b;c\n"))[0] == {"text": "a, b", "label": "c"}
 
@@ -101,6 +112,16 @@ def test_a_value_of_another_type_names_its_line(tmp_path):
     said = fails(write(tmp_path / "a.jsonl", '{"label": 1}\n\n{"label": "one"}\n'))
     assert "a.jsonl:3: label is str ('one') where earlier rows have int" in said
 
+    said = fails(write(tmp_path / "b.jsonl", '{"n": 1}\n{"n": 2.5}\n{"n": "x"}\n'))
+    assert "b.jsonl:3: n is str ('x') where earlier rows have int" in said
+
+
+def test_half_a_character_names_its_line(tmp_path):
+    said = fails(write(tmp_path / "a.jsonl", '{"text": "\\ud83d\\ude00"}\n\n{"text": "cut \\ud83d"}\n'))
+    assert "a.jsonl:3: text holds half of a character" in said
+    said = fails(write(tmp_path / "b.jsonl", '{"messages": [{"role": "user", "content": "\\udc00"}]}'))
+    assert "b.jsonl:1: messages holds half of a character" in said
+
 
 def test_a_key_that_a_row_leaves_out_is_null_there(tmp_path):
     dataset = load_file(write(tmp_path / "a.jsonl", '{"text": "a"}\n{"text": "b", "label": "x"}\n'))
@@ -133,6 +154,7 @@ def test_a_missing_file_names_the_nearest_in_its_folder(tmp_path):
     write(tmp_path / "reviews.csv", "text\na\n")
     assert "Did you mean 'reviews.csv'?" in fails(tmp_path / "review.csv")
     assert "no folder" in fails(tmp_path / "nowhere" / "a.csv")
+    assert "cannot be read: File name too long" in fails(tmp_path / ("a" * 5000 + ".csv"))
     assert "unknown file type" in fails(tmp_path / "a.xlsx")
     (tmp_path / "d.csv").mkdir()
     assert "is a folder" in fails(tmp_path / "d.csv")

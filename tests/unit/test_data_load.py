@@ -12,6 +12,7 @@ from datasets import Dataset, DatasetDict
 from hftune import hub
 from hftune.data import load
 from hftune.data.columns import require_columns
+from hftune.data.files import load_file
 from hftune.data.fingerprint import fingerprint
 from hftune.data.load import load_splits
 from hftune.errors import DataError
@@ -46,6 +47,16 @@ def test_given_splits_are_kept_and_synonyms_understood(tmp_path):
         "validation": ["d"],
         "test": ["e", "f"],
     }
+
+
+@pytest.mark.parametrize("keys", [{"text": "a", "text_pair": "b"}, {"prompt": "a", "completion": "b"}])
+def test_texts_that_look_like_numbers_stay_as_they_are_written(tmp_path, keys):
+    (tmp_path / "a.csv").write_text("a,b,g,label\n" + "".join(f"007,1.50,{n}.0,{n}\n" for n in range(9)))
+    whole = {"validation_share": 0.0, "test_share": 0.0}
+    train = load_splits(section(files=str(tmp_path / "a.csv"), group="g", **keys, **whole))["train"]
+    assert {*train["a"], *train["b"]} == {"007", "1.50"}
+    assert train["g"][:] == [f"{n}.0" for n in range(9)]
+    assert train["label"][:] == list(range(9))
 
 
 def test_an_unknown_split_suggests_the_nearest(tmp_path):
@@ -98,6 +109,12 @@ def test_a_hub_data_set_without_the_hub_is_a_clear_error():
     assert "hftune:movie-reviews" in caught.value.hint
 
 
+def test_a_folder_of_the_name_of_a_hub_data_set_is_not_taken_for_it(tmp_path):
+    (tmp_path / "reviews").mkdir()
+    with pytest.raises(DataError, match=r"reviews is a folder here"):
+        load_splits(section(source="reviews"))
+
+
 def test_a_hub_that_never_answers_costs_three_seconds_once(monkeypatch):
     monkeypatch.delenv("HF_HUB_OFFLINE")
     monkeypatch.setattr("huggingface_hub.constants.HF_HUB_OFFLINE", False)  # read when it was imported
@@ -141,7 +158,7 @@ def test_fingerprint_sees_order_values_names_and_nothing_else(tmp_path):
     assert whole == fingerprint({"train": base.select(range(40))})
     assert whole == fingerprint({"train": base.select_columns(["label", "text"])})
     base.to_parquet(tmp_path / "a.parquet")
-    assert whole == fingerprint({"train": load.load_file(tmp_path / "a.parquet")})
+    assert whole == fingerprint({"train": load_file(tmp_path / "a.parquet")})
     assert whole != fingerprint({"train": base.select([1, 0, *range(2, 40)])})
     assert whole != fingerprint({"test": base})
     assert whole != fingerprint({"train": base.rename_column("text", "txt")})

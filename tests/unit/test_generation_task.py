@@ -10,13 +10,14 @@ from typing import Any
 import pytest
 import torch
 from datasets import Dataset
+from torch.utils._python_dispatch import TorchDispatchMode
 from transformers import AutoTokenizer
 
 from hftune.errors import DataError, ModelError, RecipeError
 from hftune.modeling.loading import load_config
 from hftune.modeling.tokenizer import ensure_pad_token
 from hftune.recipe.schema import Recipe
-from hftune.tasks import Prepared, text_generation
+from hftune.tasks import Prepared, _streams, text_generation
 
 TEXTS = ["the film was good", "the plot was bad and very boring and we hated it", "we loved the ending"]
 
@@ -247,6 +248,41 @@ def test_figures_are_the_same_however_batches_are_cut(tiny_gpt2_folder: Path) ->
     size = sum(prepared.splits["train"]["text_bytes"][:])
     assert found[0]["bits_per_byte"] == pytest.approx(expected * tokens / math.log(2) / size, rel=1e-5)
     assert set(found[0]) <= set(text_generation.METRICS)
+
+
+class LargestInFullPrecision(TorchDispatchMode):
+    """Notes how many numbers the largest fp32 tensor has that is made within."""
+
+    numbers = 0
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        made = func(*args, **(kwargs or {}))
+        if isinstance(made, torch.Tensor) and made.dtype == torch.float32:
+            self.numbers = max(self.numbers, made.numel())
+        return made
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.1])
+def test_figures_of_half_precision_logits_are_pytorchs_with_little_held_in_full_precision(
+    tiny_gpt2_folder: Path, monkeypatch: pytest.MonkeyPatch, smoothing: float
+) -> None:
+    recipe = make_recipe(tiny_gpt2_folder, training={"label_smoothing_factor": smoothing})
+    prepared = make_prepared(recipe, tiny_gpt2_folder, {"text": TEXTS})
+    batch = prepared.collate(list(prepared.splits["train"]))
+    logits = torch.randn(*batch["labels"].shape, 320, generator=torch.Generator().manual_seed(0)).bfloat16()
+    monkeypatch.setattr(_streams, "HELD", 3 * 320)
+    stream = text_generation.metric_stream(recipe, prepared)
+    with LargestInFullPrecision() as largest:
+        stream.update(logits, batch)
+    found = stream.compute()
+    assert largest.numbers == 3 * 320
+    predictions, targets = logits[:, :-1].float().reshape(-1, 320), batch["labels"][:, 1:].reshape(-1)
+    nll = torch.nn.functional.cross_entropy(predictions, targets).item()
+    smoothed = torch.nn.functional.cross_entropy(predictions, targets, label_smoothing=smoothing).item()
+    right = (predictions.argmax(-1) == targets)[targets != -100].double().mean().item()
+    assert found["loss"] == pytest.approx(smoothed, rel=1e-6)
+    assert found["perplexity"] == pytest.approx(math.exp(nll), rel=1e-5)
+    assert found["token_accuracy"] == pytest.approx(right)
 
 
 def test_label_smoothing_is_that_of_pytorch(tiny_gpt2_folder: Path) -> None:

@@ -382,3 +382,11 @@ def test_the_command_line_refuses_before_anything_heavy_is_loaded(tmp_path: Path
     assert done.stdout.splitlines()[-1] == f"{EXIT_USAGE} []"
     assert f"{file}:5:25: method.r: found the text 'x', expected a whole number" in done.stderr
     assert f"{file}:6:35: training.metric_for_best_model" in done.stderr
+def test_a_name_that_is_too_long_for_a_file_is_no_bug(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read: File name too long"):
+        load_recipe("a" * 5000)
+    file = tmp_path / "long.yaml"
+    file.write_text(TOP.replace("org/bert", "a" * 5000) + DATA)
+    assert load_recipe(file).model.id == "a" * 5000
+
+

@@ -167,6 +167,7 @@ def test_paths_are_relative_to_the_recipe(tmp_path: Path, monkeypatch: Any) -> N
         "../up": str(tmp_path.parent / "up"),
         "/some/where": "/some/where",
         "~/there": str(Path("~/there").expanduser()),
+        "~nobody-here/there": str(tmp_path / "~nobody-here/there"),
         "a/b/c": str(tmp_path / "a/b/c"),
         "hftune:tiny": "hftune:tiny",
         "bert": "bert",

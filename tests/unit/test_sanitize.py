@@ -2,7 +2,7 @@
 
 import pytest
 
-from hftune.sanitize import sanitize
+from hftune.sanitize import clip, columns_of, pad, sanitize
 
 
 @pytest.mark.parametrize(
@@ -35,3 +35,10 @@ def test_lines_can_be_kept():
 
 def test_anything_can_be_printed():
     assert sanitize(None) == "None"
+
+
+@pytest.mark.parametrize("text", ["short", "a line that is too long", "一部很好看的电影", "films 🙂🙂🙂🙂🙂🙂"])
+def test_a_line_takes_no_more_columns_than_there_are(text):
+    assert columns_of(clip(text, 10)) <= 10
+    assert columns_of(pad(text, 10)) == columns_of(pad(text, 10, right=True)) == 10
+    assert clip(text, 10) == text if columns_of(text) <= 10 else clip(text, 10).endswith("…")

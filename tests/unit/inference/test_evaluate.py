@@ -12,6 +12,7 @@ import pytest
 from hftune import cli
 from hftune.commands.evaluate import confusion_lines
 from hftune.runs import layout
+from hftune.sanitize import columns_of
 
 
 def evaluate(capsys: pytest.CaptureFixture[str], run: Path, *words: str) -> dict[str, Any]:
@@ -90,3 +91,5 @@ def test_a_confusion_matrix_fits_80_columns_or_becomes_a_list(classes: int) -> N
     )
     assert max(map(len, lines)) <= 80
     assert ("predicted →" in lines[0]) == (classes <= 10)
+    chinese = confusion_lines(["一个非常长的标签名称" + str(number) for number in range(3)], [[1, 2, 3]] * 3)
+    assert len({columns_of(line) for line in chinese[1:]}) == 1

@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import os
+import resource
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from hftune.commands.bars import prediction_lines
 from hftune.errors import DataError, HftuneError
 from hftune.inference import file_labels, row_files
 from hftune.inference.predictor import Predictor
+from hftune.sanitize import columns_of
 
 
 def predict(capsys: pytest.CaptureFixture[str], *words: object) -> tuple[int, list[Any], str]:
@@ -51,12 +54,80 @@ def test_bars_with_long_names_fit_in_80_columns() -> None:
         assert all(len("  " + line) <= 80 for line in shown)
 
 
+def test_chinese_and_emoji_take_two_columns(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    shares = {"一个非常非常非常非常长的标签名称": 0.75, "🙂": 0.25}
+    for line in prediction_lines({"label": "🙂", "probabilities": shares}, io.StringIO()):
+        assert columns_of("  " + line) <= 80 and columns_of(line[: line.index("░")].rstrip("█ ")) <= 24
+    assert cli.run(["predict", str(classifier), "好" * 100]) == 0
+    assert max(map(columns_of, capsys.readouterr().out.splitlines())) <= 80
+
+
+def test_bytes_that_are_no_text_are_one_bad_line(
+    classifier: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("sys.stdin", io.TextIOWrapper(io.BytesIO(b"good\n\xff film\nbad\n"), encoding="utf-8"))
+    with pytest.raises(SystemExit) as ended:
+        cli.main(["predict", str(classifier), "--json"])
+    records = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    assert ended.value.code == 0 and [record.get("error") for record in records] == [None, "'text' is not UTF-8", None]
+
+
+def test_a_text_read_in_part_is_said_to_be(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["predict", str(classifier), "good " * 60]) == 0
+    assert "only the beginning was read: the text has 62 tokens" in capsys.readouterr().out
+
+
 def test_an_input_is_not_written_over(classifier: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     source = tmp_path / "in.csv"
     source.write_text("text\ngood film\n")
     code, records, _ = predict(capsys, classifier, "--input", source, "--output", tmp_path / "." / "in.csv")
     assert code == 2 and "--output is the --input" in records[-1]["error"]["message"]
     assert source.read_text() == "text\ngood film\n"
+
+
+def test_what_is_no_file_is_not_replaced_and_said_before_any_work(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text("text\ngood film\n")
+    (tmp_path / "folder.csv").mkdir()
+    os.mkfifo(tmp_path / "pipe.jsonl")
+    os.mkfifo(tmp_path / "out.jsonl.partial")
+    (tmp_path / "loop.csv").symlink_to("loop.csv")
+    expected = {
+        "folder.csv": "folder.csv is a folder",
+        "pipe.jsonl": "pipe.jsonl is not a file",
+        "out.jsonl": "out.jsonl.partial is not a file",
+        "loop.csv": "loop.csv is not a file",
+        "none/out.csv": "there is no folder",
+        "out.xlsx": "cannot tell the format",
+    }
+    before = sorted(tmp_path.iterdir())
+    for name, said in expected.items():
+        # The run does not exist: were it looked for first, the error would be about that.
+        code, records, _ = predict(capsys, tmp_path / "no-run", "--input", source, "--output", tmp_path / name)
+        assert code == 2 and said in records[-1]["error"]["message"]
+    assert sorted(tmp_path.iterdir()) == before and (tmp_path / "pipe.jsonl").is_fifo()
+
+
+def test_through_a_link_the_file_it_means_is_written(classifier: Path, tmp_path: Path) -> None:
+    source, sink, link = tmp_path / "in.txt", tmp_path / "else" / "out.jsonl", tmp_path / "link.jsonl"
+    source.write_text("good\n")
+    sink.parent.mkdir()
+    link.symlink_to(sink)
+    assert cli.run(["predict", str(classifier), "--input", str(source), "--output", str(link)]) == 0
+    assert link.is_symlink() and json.loads(sink.read_text())["text"] == "good"
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["else", "in.txt", "link.jsonl", "out.jsonl"]
+
+
+def test_rows_saved_from_a_broken_off_run_are_not_written_over(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    source = tmp_path / "out.jsonl.partial"
+    source.write_text('{"text": "good"}\n')
+    code, records, _ = predict(capsys, "any", "--input", source, "--output", tmp_path / "out.jsonl")
+    assert code == 2 and "--output is the --input" in records[-1]["error"]["message"]
+    assert source.read_text() == '{"text": "good"}\n'
 
 
 def test_lines_of_standard_input_are_labelled(
@@ -189,6 +260,58 @@ def test_a_full_disk_leaves_the_old_output_and_says_how_far_it_came(
     with pytest.raises(HftuneError, match="No space left"):
         file_labels.label_file(Predictor.load(classifier), source, sink, 4, print, print)
     assert sink.read_text() == "old"
+
+
+@pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
+def test_an_output_that_may_not_grow_is_said_to_be_so(classifier: Path, tmp_path: Path, ending: str) -> None:
+    source, sink = tmp_path / "in.jsonl", tmp_path / f"out{ending}"
+    source.write_text("".join(json.dumps({"text": "good", "more": "x" * 5000, "n": n}) + "\n" for n in range(100)))
+    predictor = Predictor.load(classifier)
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
+    try:
+        with pytest.raises(HftuneError, match=r"cannot be written: .*File too large"):
+            file_labels.label_file(predictor, source, sink, 4, print, print)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+    assert not sink.exists()
+
+
+def test_a_reader_that_has_gone_is_no_full_disk(classifier: Path, tmp_path: Path) -> None:
+    source = tmp_path / "in.txt"
+    source.write_text("good\n")
+
+    def gone(record: Any) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(BrokenPipeError):
+        file_labels.label_file(Predictor.load(classifier), source, None, 4, print, gone)
+
+
+def test_a_parquet_file_that_ends_in_the_middle_names_the_row(classifier: Path, tmp_path: Path) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as parquet
+
+    source = tmp_path / "in.parquet"
+    texts = [f"good {number}" for number in range(4000)]
+    parquet.write_table(
+        pa.table({"text": texts}), source, row_group_size=2000, use_dictionary=False, compression="none"
+    )
+    whole = bytearray(source.read_bytes())
+    middle = whole.index(b"good 3000")
+    whole[middle - 20000 : middle + 2000] = b"\xff" * 22000
+    source.write_bytes(whole)
+    rows = row_files.open_rows(source)
+    with pytest.raises(DataError, match=r"in.parquet: row \d+ and those after it cannot be read"):
+        list(rows)
+
+
+def test_figures_that_are_no_numbers_are_null_in_json_lines(classifier: Path, tmp_path: Path) -> None:
+    sink = tmp_path / "out.jsonl"
+    writer = row_files.RowWriter(sink, None, {}, row_files.JsonRows(tmp_path / "in.jsonl"))
+    writer.write([{"share": float("nan"), "text": "\ud800 naïve"}])
+    writer.finish()
+    assert json.loads(sink.read_text(), parse_constant=pytest.fail) == {"share": None, "text": "\ud800 naïve"}
 
 
 def test_a_column_named_like_ours_in_a_later_row_is_kept(classifier: Path, tmp_path: Path) -> None:

@@ -31,6 +31,14 @@ def test_single_label_figures_equal_scikit_learn() -> None:
     assert np.array_equal(statistics.confusion(true, predicted, 4), sk.confusion_matrix(true, predicted))
 
 
+def test_resamples_of_one_class_are_left_out_of_the_interval_of_matthews_correlation() -> None:
+    true = np.array([0, 0, 0, 1])  # about a third of all resamples have no 1
+    found = statistics.single_label(true, true, 2, *np.ones((2, 4)))["matthews_correlation"]
+    assert (found.value, found.low, found.high) == (1.0, 1.0, 1.0)
+    alone = statistics.single_label(np.zeros(4, int), np.zeros(4, int), 2, *np.ones((2, 4)))["matthews_correlation"]
+    assert (alone.value, alone.low, alone.high) == (0.0, None, None)
+
+
 def test_multi_label_figures_equal_scikit_learn() -> None:
     random = np.random.default_rng(1)
     true = (random.random((200, 4)) < 0.3).astype(int)
