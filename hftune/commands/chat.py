@@ -21,6 +21,7 @@ from hftune.commands.settings import answer_line, decoding_of
 from hftune.errors import EXIT_DONE, HftuneError, UsageError, closest
 from hftune.inference.client import WorkerClient
 from hftune.inference.decoding import parse_setting
+from hftune.inference.protocol import RequestError
 from hftune.output import Output
 from hftune.sanitize import sanitize
 
@@ -64,7 +65,7 @@ class _Chat:
         for line in self._lines():
             try:
                 self._take(line)
-            except AskFailed as error:
+            except (AskFailed, RequestError) as error:
                 self._output.note(f"  {error}")
             except _Leave:
                 return
@@ -171,7 +172,8 @@ def _talk_records(conversation: Conversation, output: Output, lines_are_json: bo
         except AskFailed:
             pass  # its error event has been given out
         except HftuneError as error:
-            problem = {"code": "bad-request", "message": error.message, "hint": error.hint, "line": number}
+            code = error.code if isinstance(error, RequestError) else "bad-request"
+            problem = {"code": code, "message": error.message, "hint": error.hint, "line": number}
             output.emit({"v": 1, "id": answer_id, "event": "error", **problem})
 
 

@@ -53,7 +53,7 @@ class Conversation:
     def ask(self, text: str, show: Show) -> Event | None:
         """Ask one thing; every event goes to `show`. Returns the result, None when it was cancelled before it had any.
 
-        Ctrl-C cancels the answer. Raises AskFailed.
+        Ctrl-C cancels the answer. Raises AskFailed, and RequestError for more than can be asked at once.
         """
         self._before, self._last = list(self.messages), text
         if self.classifies:

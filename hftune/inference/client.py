@@ -16,7 +16,7 @@ from types import TracebackType
 from typing import Any
 
 from hftune.errors import HftuneError
-from hftune.inference.protocol import VERSION, Id
+from hftune.inference.protocol import MAX_LINE, VERSION, Id, RequestError
 
 Event = dict[str, Any]
 ENDS = ("done", "error")
@@ -49,12 +49,16 @@ class WorkerClient:
         threading.Thread(target=self._read, name="worker-events", daemon=True).start()
 
     def request(self, op: str, **fields: Any) -> Id:
-        """Send a request; return its id. Raises WorkerDied."""
+        """Send a request; return its id. Raises WorkerDied, and RequestError for one that no worker would read."""
         number = next(self._ids)
-        line = json.dumps({"v": VERSION, "id": number, "op": op, **fields}) + "\n"
+        line = json.dumps({"v": VERSION, "id": number, "op": op, **fields}).encode("ascii")
+        if len(line) > MAX_LINE:
+            # The worker could not tell whose line it is, so its error would reach nobody.
+            message = f"what is asked takes {len(line)} bytes, and {MAX_LINE} is the most"
+            raise RequestError("too-long", message, "Send a shorter text, or begin a new conversation.")
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line.encode("ascii"))
+            self._process.stdin.write(line + b"\n")
             self._process.stdin.flush()
         except BrokenPipeError:
             raise self._death() from None

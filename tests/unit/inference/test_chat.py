@@ -22,6 +22,7 @@ from hftune.commands.conversation import AskFailed, Conversation
 from hftune.errors import HftuneError, UsageError
 from hftune.inference.client import WorkerClient, WorkerDied
 from hftune.inference.decoding import Decoding
+from hftune.inference.protocol import MAX_LINE, RequestError
 
 SECONDS = 90
 
@@ -160,6 +161,13 @@ def test_a_failed_question_does_not_end_the_conversation(client: WorkerClient) -
         conversation.ask("a", lambda event: None)
     conversation.reset()
     assert conversation.ask("a", lambda event: None)
+
+
+def test_what_is_too_long_to_be_asked_is_refused_and_not_waited_for(client: WorkerClient) -> None:
+    conversation = Conversation(client, Decoding(max_new_tokens=3))
+    with pytest.raises(RequestError, match="bytes"):
+        conversation.ask("long " * MAX_LINE, lambda event: None)
+    assert conversation.ask("a", lambda event: None) and len(conversation.messages) == 2
 
 
 def test_a_worker_that_cannot_start_says_why(tmp_path: Path) -> None:
