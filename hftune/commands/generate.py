@@ -34,11 +34,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         if not output.json:
             print(sanitize(piece, lines=True), end="", file=output.stdout, flush=True)
 
+    # What is asked of a chat model is no beginning of its answer.
+    between = "\n" if predictor.style == "chat" else ""
     failed = 0
     for prompt in _prompts(arguments.prompt):
         try:
             if not output.json:
-                print(sanitize(prompt, lines=True), end="", file=output.stdout, flush=True)
+                print(sanitize(prompt, lines=True), end=between, file=output.stdout, flush=True)
             answer = predictor.generate(prompt, decoding, show).to_dict()
         except UsageError:
             raise

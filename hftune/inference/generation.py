@@ -9,6 +9,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from hftune.errors import ModelError
 from hftune.inference.banned import BannedWords, canonical_spellings, token_pieces
 from hftune.inference.decoding import Decoding, StopText, TokenText
 from hftune.inference.prompts import Prompt
@@ -16,6 +17,8 @@ from hftune.inference.prompts import Prompt
 if TYPE_CHECKING:
     import torch
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
+
+COLDEST = 1e-6  # divided by less, logits are no numbers any more
 
 FinishReason = Literal["stop", "length", "eos", "cancelled"]
 
@@ -160,14 +163,22 @@ def write_answer(
     processors = []
     if decoding.ban:
         processors.append(_banned_processor(model, tokenizer, prompt, decoding.ban))
-    with torch.inference_mode():
-        model.generate(
-            input_ids=ids,
-            attention_mask=torch.ones_like(ids),
-            generation_config=config,
-            logits_processor=LogitsProcessorList(processors),
-            stopping_criteria=StoppingCriteriaList([answer]),
-        )
+    try:
+        with torch.inference_mode():
+            model.generate(
+                input_ids=ids,
+                attention_mask=torch.ones_like(ids),
+                generation_config=config,
+                logits_processor=LogitsProcessorList(processors),
+                stopping_criteria=StoppingCriteriaList([answer]),
+            )
+    except RuntimeError as error:
+        if "probability tensor" not in str(error):
+            raise
+        raise ModelError(
+            "the model gives no next token: its figures are not numbers",
+            hint="Did training diverge? Ask an earlier checkpoint (RUN@step), and with the default settings.",
+        ) from error
     reason = answer.close()
     seconds = time.monotonic() - answer.started
     first = (answer.first_token_at or time.monotonic()) - answer.started
@@ -178,7 +189,7 @@ def sampling_settings(decoding: Decoding) -> dict[str, Any]:
     """Return what GenerationConfig takes for sampling; greedy decoding takes nothing and would warn."""
     if decoding.greedy:
         return {}
-    return {"temperature": decoding.temperature, "top_p": decoding.top_p, "top_k": decoding.top_k}
+    return {"temperature": max(decoding.temperature, COLDEST), "top_p": decoding.top_p, "top_k": decoding.top_k}
 
 
 def end_tokens(model: PreTrainedModel, tokenizer: PreTrainedTokenizerBase) -> set[int]:

@@ -8,10 +8,12 @@ from typing import Any
 
 import pytest
 
-from hftune.errors import UsageError
+from hftune import cli
+from hftune.errors import ModelError, UsageError
 from hftune.inference.decoding import Decoding
 from hftune.inference.predictor import Predictor
 from hftune.inference.prompts import make_prompt, running_text
+from hftune.sanitize import sanitize
 
 TEMPLATE = (
     "{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}<|endoftext|>\n{% endfor %}"
@@ -145,3 +147,27 @@ def test_a_chat_answer_has_no_space_before_its_first_word(tmp_path: Path, runs: 
     for seed in range(4):
         answer = predictor.generate("hello", Decoding(seed=seed))
         assert answer.text == answer.text.lstrip()
+
+
+def test_a_chat_answer_begins_a_line_and_a_text_goes_on(
+    generator: Path, tmp_path: Path, runs: Any, capsys: pytest.CaptureFixture[str]
+) -> None:
+    data = {"messages": "messages", "rows": [{"messages": [{"role": "user", "content": "a"}]}]}
+    chat = runs.generator_run(tmp_path / "chat", data, TEMPLATE)
+    for run, between in ((chat, "\n"), (generator, "")):
+        answer = Predictor.load(run).generate("hello", Decoding(seed=1, ban=("ve",))).text
+        assert cli.run(["generate", str(run), "hello", "--seed", "1", "--ban", "ve"]) == 0
+        assert capsys.readouterr().out == f"hello{between}{sanitize(answer, lines=True)}\n"
+
+
+def test_a_tiny_temperature_is_nearly_greedy(predictor: Predictor) -> None:
+    cold = predictor.generate("The film", Decoding(temperature=1e-45, repetition_penalty=1.0, seed=1))
+    assert cold.text == predictor.generate("The film", GREEDY).text
+
+
+def test_a_model_whose_figures_are_no_numbers_is_said_to_be_so(tmp_path: Path, runs: Any) -> None:
+    predictor = Predictor.load(runs.generator_run(tmp_path / "diverged"))
+    for weight in predictor.loaded.model.parameters():
+        weight.fill_(float("nan"))
+    with pytest.raises(ModelError, match="not numbers"):
+        predictor.generate("The film")
