@@ -73,7 +73,7 @@ class RecipeError(HftuneError):
 
 
 class DataError(HftuneError):
-    """The data are not what the recipe says they are: a missing column, an unknown label, an empty split.
+    """The data are not what the recipe says they are: an unknown label, an empty split.
 
     `key` is the recipe's key that it is about (`data.label`); the message begins with it, and whoever knows the file
     names the line.

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from hftune.errors import DataError, closest
+from hftune.errors import Problem, RecipeError, closest
 from hftune.recipe.schema import DataSection
 
 if TYPE_CHECKING:
@@ -22,14 +22,18 @@ def input_columns(data: DataSection) -> list[str]:
 
 
 def require_columns(dataset: Dataset, data: DataSection, fields: Sequence[str], where: str) -> None:
-    """Raise DataError naming the first column that is missing, those there are, and the nearest.
+    """Raise RecipeError naming every column that is missing, those there are, and the nearest of them.
 
     `fields` are the keys of the data section that name the columns (`text`, `label`); keys without a value are left
     out. `where` says which data in the message: `the train split`.
     """
-    for field in fields:
-        name = getattr(data, field)
-        if name is not None and name not in dataset.column_names:
-            found = ", ".join(dataset.column_names) or "none"
-            hint = f"Columns found: {found}. {closest(name, dataset.column_names)}"
-            raise DataError(f"no column {name!r} in {where}", hint=hint, key=f"data.{field}")
+    found = dataset.column_names
+    columns = f"Columns found: {', '.join(found) or 'none'}."
+    named = {field: name for field in fields if (name := getattr(data, field)) is not None}
+    problems = [
+        Problem(f"data.{field}", f"no column {name!r} in {where}", f"{columns} {closest(name, found)}")
+        for field, name in named.items()
+        if name not in found
+    ]
+    if problems:
+        raise RecipeError(problems)

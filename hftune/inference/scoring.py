@@ -63,7 +63,7 @@ def load_rows(
 
 
 def score(predictor: Predictor, split: str, rows: Dataset, worst: int = 10, batch_size: int = 32) -> Score:
-    """Score the model on labelled rows; raises DataError for a missing column or a label that it does not know."""
+    """Score the model on labelled rows; raises RecipeError for missing columns, DataError for unknown labels."""
     from hftune import tasks
 
     loaded = predictor.loaded

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -52,10 +53,9 @@ def check(recipe: Recipe, note: Note = _quiet, runs_dir: Path = Path(), locate: 
     splits, folder, problems = _find(recipe, note, locate)
     if splits is None or problems:
         return replace(report, findings=problems, splits=_sizes(splits or {}))
-    try:
-        prepared = _prepare(recipe, splits, folder, note)
-    except HftuneError as error:
-        return replace(report, findings=_as_findings(locate(error)), splits=_sizes(splits))
+    prepared, problems = _prepare(recipe, splits, folder, note, locate)
+    if prepared is None or problems:
+        return replace(report, findings=problems, splits=_sizes(splits))
     note("check: looking for duplicates, long texts and unknown words")
     report = replace(
         report,
@@ -99,26 +99,39 @@ def _find(recipe: Recipe, note: Note, locate: Locate) -> tuple[dict[str, Dataset
 
     problems: list[Notice] = []
     splits, folder = None, None
-    try:
+    with _kept(problems, locate):
         splits = load_splits(recipe.data, note)
-    except HftuneError as error:
-        problems += _as_findings(locate(error))
-    try:
+    with _kept(problems, locate):
         folder = resolve_model(recipe.model, note).folder if recipe.model.id else None
-    except HftuneError as error:
-        problems += _as_findings(locate(error))
     return splits, folder, problems
 
 
-def _prepare(recipe: Recipe, splits: Mapping[str, Dataset], folder: Path | None, note: Note) -> Prepared:
+def _prepare(
+    recipe: Recipe, splits: Mapping[str, Dataset], folder: Path | None, note: Note, locate: Locate
+) -> tuple[Prepared | None, list[Notice]]:
+    """Make the data ready; what is wrong with the method's options does not hide what is wrong with the data."""
     from hftune.modeling.loading import load_config
     from hftune.modeling.tokenizer import load_tokenizer
 
-    tokenizer = load_tokenizer(recipe.model, folder, note)
-    config = load_config(recipe.model, folder, tokenizer)
-    method = methods.registry.load(recipe.method.name)
-    method.check(recipe.method.config or method.Config(), recipe.model, config, recipe.task.name)
-    return tasks.registry.load(recipe.task.name).prepare(recipe, splits, tokenizer, config)
+    problems: list[Notice] = []
+    prepared = None
+    task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
+    with _kept(problems, locate):
+        tokenizer = load_tokenizer(recipe.model, folder, note)
+        config = load_config(recipe.model, folder, tokenizer)
+        with _kept(problems, locate):
+            method.check(recipe.method.config or method.Config(), recipe.model, config, recipe.task.name)
+        prepared = task.prepare(recipe, splits, tokenizer, config)
+    return prepared, problems
+
+
+@contextmanager
+def _kept(problems: list[Notice], locate: Locate) -> Iterator[None]:
+    """Add an error to `problems`, with the line of the recipe that it is about, and go on after the block."""
+    try:
+        yield
+    except HftuneError as error:
+        problems += _as_findings(locate(error))
 
 
 def _truncated(recipe: Recipe, splits: Mapping[str, Dataset], prepared: Prepared) -> dict[str, float]:

@@ -77,8 +77,8 @@ class Task(Protocol):
     ) -> Prepared:
         """Tokenize every split.
 
-        Raises DataError (missing column, unknown label, empty split) naming what there is, and RecipeError for a
-        training.metric_for_best_model that these data do not give.
+        Raises DataError (unknown label, empty split) naming what there is, and RecipeError for missing columns and for
+        a training.metric_for_best_model that these data do not give.
         """
 
     def load_model(self, recipe: Recipe, folder: Path | None, prepared: Prepared) -> PreTrainedModel:

@@ -64,8 +64,8 @@ def prepare(
 
     Without a train split (a trained model meets new data) the labels are those of `base_config`. Columns of the
     prepared splits: input_ids, length, row, window, labels (int; list of 0.0/1.0; float), token_type_ids where the
-    tokenizer gives them. Raises DataError for a missing column, an empty split or an unknown label, RecipeError for
-    class weights that name no label and for a metric of another problem type.
+    tokenizer gives them. Raises DataError for an empty split or an unknown label, RecipeError for missing columns,
+    class weights that name no label, a metric of another problem type, and one without a validation split.
     """
     from hftune.data.columns import require_columns
     from hftune.tasks import _encoding, _rows

@@ -53,8 +53,8 @@ def prepare(
     """Tokenize every split, ended by end-of-text, with -100 as the label of what is not learned.
 
     Columns of the prepared splits: input_ids, labels (as long), length, row, window, and for plain texts text_bytes.
-    With `data.messages` the tokenizer's chat_template is set, to be saved with the model. Raises DataError for a
-    missing column, a split with nothing to learn, or messages that are none.
+    With `data.messages` the tokenizer's chat_template is set, to be saved with the model. Raises RecipeError for
+    missing columns, DataError for a split with nothing to learn or messages that are none.
     """
     from hftune.data.columns import require_columns
     from hftune.tasks import _encoding, _rows

@@ -15,7 +15,7 @@ from hftune.data.columns import require_columns
 from hftune.data.files import load_file
 from hftune.data.fingerprint import fingerprint
 from hftune.data.load import load_splits
-from hftune.errors import DataError
+from hftune.errors import DataError, RecipeError
 from hftune.recipe.schema import DataSection
 
 ROWS = [{"text": f"text {n}", "label": "ab"[n % 2]} for n in range(40)]
@@ -84,9 +84,20 @@ def test_samples_are_drawn_with_the_split_seed():
 
 
 def test_the_group_column_must_exist():
-    with pytest.raises(DataError, match=r"data.group: no column 'lable'") as caught:
+    with pytest.raises(RecipeError, match=r"data.group: no column 'lable'") as caught:
         load_splits(section(rows=ROWS, group="lable"))
-    assert "Columns found: text, label. Did you mean 'label'?" in caught.value.hint
+    assert "Columns found: text, label. Did you mean 'label'?" in caught.value.problems[0].hint
+
+
+def test_every_missing_column_is_named():
+    data = section(rows=ROWS, text="txet", label="lable", text_pair="x")
+    with pytest.raises(RecipeError) as caught:
+        require_columns(Dataset.from_list(ROWS), data, ["text", "text_pair", "label"], "the train split")
+    assert [(problem.key, problem.hint.partition(". ")[2]) for problem in caught.value.problems] == [
+        ("data.text", "Did you mean 'text'?"),
+        ("data.text_pair", "Choose one of: text, label."),
+        ("data.label", "Did you mean 'label'?"),
+    ]
 
 
 def test_require_columns_accepts_what_is_there():
@@ -98,6 +109,12 @@ def test_a_local_path_as_source_says_how_to_write_it():
         load_splits(section(source="reviews.csv"))
 
 
+def test_a_folder_of_the_name_of_a_hub_data_set_is_not_taken_for_it(tmp_path):
+    (tmp_path / "reviews").mkdir()
+    with pytest.raises(DataError, match=r"reviews is a folder here"):
+        load_splits(section(source="reviews"))
+
+
 def test_an_unknown_starter_names_the_nearest():
     with pytest.raises(DataError, match="Did you mean 'hftune:movie-reviews'"):
         load_splits(section(source="hftune:movie-review"))
@@ -107,12 +124,6 @@ def test_a_hub_data_set_without_the_hub_is_a_clear_error():
     with pytest.raises(DataError, match="the Hub was not used \\(HF_HUB_OFFLINE is set\\)") as caught:
         load_splits(section(source="nyu-mll/glue", subset="sst2"))
     assert "hftune:movie-reviews" in caught.value.hint
-
-
-def test_a_folder_of_the_name_of_a_hub_data_set_is_not_taken_for_it(tmp_path):
-    (tmp_path / "reviews").mkdir()
-    with pytest.raises(DataError, match=r"reviews is a folder here"):
-        load_splits(section(source="reviews"))
 
 
 def test_a_hub_that_never_answers_costs_three_seconds_once(monkeypatch):

@@ -142,6 +142,16 @@ def test_a_missing_column_is_an_error_that_names_those_there(tiny_bert_folder: P
     assert "txt" in finding.message and "text" in finding.message + finding.hint
 
 
+def test_problems_of_columns_and_of_the_method_come_together(tiny_bert_folder: Path, tiny_reviews: Path) -> None:
+    method = {"name": "lora", "target_modules": ["c_attn"]}
+    report = _check(tiny_bert_folder, str(tiny_reviews), data={"text": "txt", "label": "lable"}, method=method)
+    assert [finding.message.partition(":")[0] for finding in report.findings] == [
+        "method.target_modules",
+        "data.text",
+        "data.label",
+    ]
+
+
 def test_a_target_module_that_is_not_there_is_an_error(tiny_bert_folder: Path, tiny_reviews: Path) -> None:
     report = _check(tiny_bert_folder, str(tiny_reviews), method={"name": "lora", "target_modules": ["c_attn"]})
     assert not report.ok
