@@ -35,6 +35,12 @@ _WRITTEN_AS: Mapping[Path, tuple[str, str]] = {
     ("data",): ("a mapping of keys", "data: {source: hftune:movie-reviews}, or data: {files: reviews.csv}"),
     ("training",): ("a mapping of keys", "training: {num_train_epochs: 3}"),
 }
+# These judge a model by its validation split.
+JUDGED_ON_VALIDATION = ("early_stopping_patience", "metric_for_best_model")
+NO_VALIDATION = (
+    "needs a validation split, and there is none: validation_share is 0",
+    "Add a validation split, or give a share of train: data.validation_share.",
+)
 _SPLITS = ("train", "validation", "test")
 _SPLIT_NAMES = {"val": "validation", "valid": "validation", "dev": "validation", "eval": "validation"}
 
@@ -224,10 +230,14 @@ def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -
             better = "greater" if reported[metric] else "smaller"
             message, hint = f"a {better} {metric} is the better one", "Leave it out: it is known from the metric."
             yield source.problem(("training", "greater_is_better"), message, hint)
-    files = data.get("files") if isinstance(data, dict) else None
-    if isinstance(files, dict) and "validation" not in files and data is not None:
-        uncut = data.get("validation_share") == 0
-        for key in ("early_stopping_patience", "metric_for_best_model"):
-            if uncut and training.get(key) is not None:
-                message = "needs a validation split, and there is none: validation_share is 0"
-                yield source.problem(("training", key), message, "Name a validation file, or give a share.", True)
+    if isinstance(data, dict) and _lacks_validation(data):
+        for key in JUDGED_ON_VALIDATION:
+            if training.get(key) is not None:
+                yield source.problem(("training", key), *NO_VALIDATION, at_key=True)
+
+
+def _lacks_validation(data: Mapping[str, Any]) -> bool:
+    """Whether there will be no validation split for certain; of a `source` that shows when it is loaded."""
+    files = data.get("files")
+    splits = {_SPLIT_NAMES.get(split, split) for split in files} if isinstance(files, dict) else set()
+    return data.get("validation_share") == 0 and data.get("source") is None and "validation" not in splits

@@ -79,7 +79,7 @@ def prepare(
         require_columns(dataset, data, ["text", "text_pair", "label"], f"the {split} split")
     usable, row_notices = _rows.usable_rows(data, splits)
     space, label_notices = label_space(config.problem_type, data, splits, usable, base_config)
-    require_metric(recipe.training, ("loss", *PROBLEM_METRICS[space.problem_type]))
+    require_metric(recipe.training, ("loss", *PROBLEM_METRICS[space.problem_type]), splits)
     max_length, limit_notices = _encoding.token_limit(data, base_config, tokenizer)
 
     encoded: dict[str, _encoding.Encoded] = {}

@@ -62,7 +62,8 @@ def prepare(
 
     data = recipe.data
     fields = _fields(data)
-    require_metric(recipe.training, [name for name in METRICS if name != "bits_per_byte" or fields == ["text"]])
+    reported = [name for name in METRICS if name != "bits_per_byte" or fields == ["text"]]
+    require_metric(recipe.training, reported, splits)
     columns = [getattr(data, field) for field in fields]
     for split, dataset in splits.items():
         require_columns(dataset, data, fields, f"the {split} split")

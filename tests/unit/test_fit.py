@@ -21,6 +21,7 @@ from hftune.modeling.tokenizer import load_tokenizer
 from hftune.pipeline import train
 from hftune.recipe.load import dump_recipe, parse_recipe
 from hftune.recipe.schema import Recipe
+from hftune.recipe.validate import JUDGED_ON_VALIDATION, NO_VALIDATION
 from hftune.runs import layout
 from hftune.runs.events import Event
 from hftune.runs.reader import read_events
@@ -415,6 +416,42 @@ def test_a_metric_that_these_data_do_not_have_lists_those_they_have_before_train
         carry_out(make_recipe(calm_bert, tiny_reviews, metric_for_best_model="pearson"))
     assert "accuracy" in caught.value.problems[0].hint
     assert series(caught.value.run) == []  # type: ignore[attr-defined]
+
+
+def test_early_stopping_is_refused_before_training_when_the_loaded_data_have_no_validation_split(
+    calm_bert: Path, tiny_reviews: Path
+):
+    recipe = make_recipe(calm_bert, tiny_reviews, early_stopping_patience=2, metric_for_best_model="loss")
+    # As a data set of the Hub may come: which splits it has shows when it is loaded.
+    uncut = recipe.model_copy(update={"data": recipe.data.model_copy(update={"validation_share": 0.0})})
+    with pytest.raises(RecipeError) as caught:
+        carry_out(uncut)
+    assert {(problem.key, problem.message, problem.hint) for problem in caught.value.problems} == {
+        (f"training.{key}", *NO_VALIDATION) for key in JUDGED_ON_VALIDATION
+    }
+    assert series(caught.value.run) == []  # type: ignore[attr-defined]
+
+
+def test_the_curve_is_on_disk_before_the_checkpoint_that_goes_on_from_it(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    calls: list[str] = []
+    fsync, rename = os.fsync, os.rename
+
+    def recording_fsync(descriptor: int) -> None:
+        calls.append("sync " + Path(f"/proc/self/fd/{descriptor}").readlink().name)
+        fsync(descriptor)
+
+    def recording_rename(source: Path, target: Path, **options: object) -> None:
+        calls.append(f"rename {Path(target).name}")
+        rename(source, target)
+
+    monkeypatch.setattr(os, "fsync", recording_fsync)
+    monkeypatch.setattr(os, "rename", recording_rename)
+    recipe = make_recipe(calm_bert, tiny_reviews, save_steps=1, eval_steps=99, max_steps=2)
+    carry_out(recipe, subscriber=lambda run, event: calls.append(event.kind))
+    between = calls[calls.index("train") : calls.index(f"rename {layout.checkpoint_name(1)}")]
+    assert f"sync {layout.EVENTS}" in between
 
 
 # Requests

@@ -204,6 +204,14 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
             (5, 12, "training.early_stopping_patience", "needs a validation split", "give a share"),
         ],
     ),
+    "early stopping without validation, data in one file": (
+        TOP + "data: {files: a.csv, validation_share: 0.0}\n" + "training: {early_stopping_patience: 2}\n",
+        [(5, 12, "training.early_stopping_patience", "needs a validation split", "give a share")],
+    ),
+    "best metric without validation, data in the recipe": (
+        TOP + "data: {rows: [{text: a, label: b}], validation_share: 0}\n" + "training: {metric_for_best_model: f1}\n",
+        [(5, 12, "training.metric_for_best_model", "needs a validation split", "give a share")],
+    ),
     "unsafe name": (
         TOP.replace("name: a", "name: ../a b") + DATA,
         [(1, 7, "name", "expected a name of letters, digits", "")],
