@@ -19,9 +19,11 @@ from hftune.preflight.report import Report
 from hftune.preflight.summary import summarize
 from hftune.preflight.texts import Texts
 from hftune.preflight.tokens import (
+    train_sample,
     truncated_rows,
     truncation_by_class,
     truncation_findings,
+    unknown_share,
     vocabulary_findings,
 )
 from hftune.recipe.schema import Recipe
@@ -62,6 +64,7 @@ def check(recipe: Recipe, note: Note = _quiet, runs_dir: Path = Path(), locate: 
         splits=_sizes(splits),
         classes=class_counts(prepared),
         truncated=_truncated(recipe, splits, prepared),
+        unknown=unknown_share(train_sample(prepared), prepared.tokenizer)[0],
         findings=findings(recipe, splits, prepared),
     )
     try:

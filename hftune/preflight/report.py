@@ -19,7 +19,8 @@ class Report:
     """All that a check found.
 
     `splits`: split -> examples. `classes`: class -> split -> examples (empty where there are no classes).
-    `truncated`: class -> share of its train texts that lose their end. `parameters`: total and trained. `estimate`:
+    `truncated`: class -> share of its train texts that lose their end. `unknown`: share of train's tokens that the
+    vocabulary does not know, None before they are looked at. `parameters`: total and trained. `estimate`:
     None where nothing was measured.
     """
 
@@ -29,6 +30,7 @@ class Report:
     splits: Mapping[str, int] = field(default_factory=dict)
     classes: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     truncated: Mapping[str, float] = field(default_factory=dict)
+    unknown: float | None = None
     parameters: Mapping[str, int] = field(default_factory=dict)
     estimate: Estimate | None = None
 
@@ -54,6 +56,8 @@ def render(report: Report) -> str:
         worst = sorted(report.truncated.items(), key=lambda item: -item[1])[:10]
         shares = ", ".join(f"{name} {share:.1%}" for name, share in worst)
         blocks.append(_fill(f"lose their end  {shares}", "    "))
+    if report.unknown is not None:
+        blocks.append(f"unknown tokens  {report.unknown:.2%} of train")
     if report.parameters:
         total, trained = report.parameters["total"], report.parameters["trained"]
         share = 100 * trained / max(1, total)

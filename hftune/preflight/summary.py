@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from hftune.recipe.schema import DataSection, ModelSection, Recipe, TrainingSection
+from hftune.recipe.schema import DataSection, ModelSection, Recipe
+from hftune.recipe.validate import TASKS
 
 
 def summarize(recipe: Recipe) -> str:
@@ -11,7 +12,7 @@ def summarize(recipe: Recipe) -> str:
         f"{recipe.name} trains {_model(recipe.model)} for {recipe.task.name}, {_method(recipe)}.",
         f"Data: {_data(recipe.data)}.",
         f"Training: {_training(recipe)}.",
-        f"Kept: {_kept(recipe.training)}.",
+        f"Kept: {_kept(recipe)}.",
     ]
     return " ".join(sentences)
 
@@ -55,7 +56,8 @@ def _epochs(epochs: float) -> str:
     return f"{epochs:g} epoch" if epochs == 1 else f"{epochs:g} epochs"
 
 
-def _kept(training: TrainingSection) -> str:
+def _kept(recipe: Recipe) -> str:
+    training = recipe.training
     pace = f"every {training.save_steps} steps" if training.save_steps else "after each epoch"
-    best = training.metric_for_best_model or "the task's own metric"
+    best = training.metric_for_best_model or TASKS.load(recipe.task.name).DEFAULT_METRIC
     return f"a checkpoint {pace}, the newest {training.save_total_limit} and the best by {best}"

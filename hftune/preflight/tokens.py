@@ -61,11 +61,10 @@ def truncation_findings(shares: Mapping[str, float]) -> list[Notice]:
 
 def vocabulary_findings(prepared: Prepared, texts: Mapping[str, Sequence[str]]) -> list[Notice]:
     """Return a warning when the vocabulary does not know the texts, or only letter by letter."""
-    dataset, tokenizer = prepared.splits["train"], prepared.tokenizer
-    rows = dataset.select(range(min(SAMPLE, len(dataset))))
+    rows = train_sample(prepared)
     if not len(rows):
         return []
-    share, worst = unknown_share(rows, tokenizer)
+    share, worst = unknown_share(rows, prepared.tokenizer)
     if share >= UNKNOWN:
         text = texts["train"][rows[worst]["row"]]
         message = f"{share:.1%} of the tokens are unknown to the model's vocabulary, as in {_shorten(text)!r}"
@@ -81,6 +80,12 @@ def vocabulary_findings(prepared: Prepared, texts: Mapping[str, Sequence[str]]) 
         hint = "Texts get long and meaning is spread thin: use a model of the texts' language."
         return [Notice("warning", "foreign-script", message, hint)]
     return []
+
+
+def train_sample(prepared: Prepared) -> Dataset:
+    """Return the examples of train that are looked at for unknown tokens."""
+    train = prepared.splits["train"]
+    return train.select(range(min(SAMPLE, len(train))))
 
 
 def unknown_share(dataset: Dataset, tokenizer: Any) -> tuple[float, int]:

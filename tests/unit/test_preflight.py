@@ -102,10 +102,14 @@ def test_chinese_text_on_an_english_vocabulary_warns(tiny_bert_folder: Path, tmp
     (finding,) = [finding for finding in report.findings if finding.code == "unknown-tokens"]
     assert finding.level == "warning"
     assert "bert-base-chinese" in finding.hint
+    assert report.unknown is not None and report.unknown > 0.9
+    assert "unknown tokens  " in render(report)
 
 
 def test_english_text_on_its_vocabulary_does_not(tiny_bert_folder: Path, tiny_reviews: Path) -> None:
-    assert not _codes(_check(tiny_bert_folder, str(tiny_reviews))) & {"unknown-tokens", "foreign-script"}
+    report = _check(tiny_bert_folder, str(tiny_reviews))
+    assert not _codes(report) & {"unknown-tokens", "foreign-script"}
+    assert report.unknown == 0.0
 
 
 def test_truncation_is_told_by_class(tiny_bert_folder: Path, tmp_path: Path) -> None:
