@@ -165,7 +165,8 @@ def _base_model(recipe: Recipe, config: PretrainedConfig, tokenizer: PreTrainedT
     from hftune.modeling.resolve import resolve_model
 
     fields = {name: getattr(config, name) for name in TASK_FIELDS if getattr(config, name, None) is not None}
-    return load_model(auto_class(recipe.task.name), recipe.model, resolve_model(recipe.model).folder, tokenizer, fields)
+    base = resolve_model(recipe.model, tokenizer=False)  # the run has its own
+    return load_model(auto_class(recipe.task.name), recipe.model, base.folder, tokenizer, fields)
 
 
 def _config(recipe: Recipe, folder: Path) -> PretrainedConfig:

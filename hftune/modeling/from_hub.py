@@ -13,11 +13,25 @@ CONFIG = "config.json"
 ADAPTER_CONFIG = "adapter_config.json"
 WEIGHTS = ("model.safetensors", "adapter_model.safetensors")
 INDEX = "model.safetensors.index.json"
+# One of these makes a tokenizer; without any, transformers builds a one-token vocabulary and says nothing.
+VOCABULARIES = (
+    "tokenizer.json",
+    "vocab.txt",
+    "vocab.json",
+    "tokenizer.model",
+    "spiece.model",
+    "spm.model",
+    "sentencepiece.bpe.model",
+    "sentencepiece.model",
+)
+TOKENIZER_CONFIG = "tokenizer_config.json"
 
 _SHARD = re.compile(r"model-\d+-of-\d+\.safetensors")
 _PICKLED = re.compile(r".*\.(bin|pt|pth|pkl|ckpt)$")
 # Vocabularies and merges of every tokenizer family, chat templates, and the small JSON files beside them.
-_TOKENIZER = re.compile(r"[^/]*(vocab|merges|spiece|sentencepiece|tokenizer|special_tokens|added_tokens)[^/]*")
+_TOKENIZER = re.compile(
+    r"[^/]*(vocab|merges|spiece|sentencepiece|tokenizer|special_tokens|added_tokens)[^/]*|spm\.model|bpe\.codes"
+)
 _EXTRA = {CONFIG, ADAPTER_CONFIG, "generation_config.json", "chat_template.jinja", "chat_template.json"}
 
 
@@ -61,39 +75,41 @@ def require_safetensors(names: Iterable[str], where: str) -> None:
     raise ModelError(f"{where} has no weights", hint="A model folder holds config.json and model.safetensors.")
 
 
-def cached(model_id: str, revision: str | None, *, weights: bool) -> Path | None:
-    """Return the snapshot in the local Hub cache when it is whole, without asking the network."""
-    from huggingface_hub import constants, try_to_load_from_cache
-
-    wanted = revision or "main"
-    found = [try_to_load_from_cache(model_id, name, revision=wanted) for name in (CONFIG, ADAPTER_CONFIG)]
-    folders = [Path(path).parent for path in found if isinstance(path, str)]
-    if not folders:
-        tokenizer = Path(constants.HF_HUB_CACHE)
-        return None if weights or not tokenizer.is_dir() else _cached_tokenizer(model_id, wanted)
-    names = [path.name for path in folders[0].iterdir()]
-    return folders[0] if not weights or _weights_whole(folders[0], names) else None
+def has_tokenizer(names: Iterable[str], *, code: bool) -> bool:
+    """Return whether the files `names` of a folder make a tokenizer; `code`: one of the repository's own code too."""
+    present = set(names)
+    return bool(present & set(VOCABULARIES)) or (code and TOKENIZER_CONFIG in present)
 
 
-def _cached_tokenizer(model_id: str, revision: str) -> Path | None:
-    """A repository that is only a tokenizer has no config.json."""
+def cached(model_id: str, revision: str | None, *, weights: bool, tokenizer: bool, code: bool = False) -> Path | None:
+    """Return the snapshot in the local Hub cache when all that is wanted of it is there, without asking the network.
+
+    `weights`: config and weights; `tokenizer`: what makes a tokenizer, one from the repository's `code` included.
+    """
     from huggingface_hub import try_to_load_from_cache
 
-    path = try_to_load_from_cache(model_id, "tokenizer.json", revision=revision)
-    return Path(path).parent if isinstance(path, str) else None
+    marks = (CONFIG, ADAPTER_CONFIG) if weights else (*VOCABULARIES, TOKENIZER_CONFIG)
+    found = (try_to_load_from_cache(model_id, name, revision=revision or "main") for name in marks)
+    folder = next((Path(path).parent for path in found if isinstance(path, str)), None)
+    if folder is None:
+        return None
+    names = {path.name for path in folder.iterdir() if path.exists()}  # a link whose blob has gone does not count
+    whole = (not weights or _weights_whole(folder, names)) and (not tokenizer or has_tokenizer(names, code=code))
+    return folder if whole else None
 
 
-def _weights_whole(folder: Path, names: list[str]) -> bool:
-    """Links whose blob has gone do not count, and an index wants every shard it lists."""
+def _weights_whole(folder: Path, names: set[str]) -> bool:
+    """An index wants every shard it lists."""
     files = weight_files(names)
-    if not files or not all((folder / name).exists() for name in files):
-        return False
-    if files[0] != INDEX:
-        return True
+    if files[:1] != [INDEX]:
+        return bool(files)
     import json
 
-    listed = json.loads((folder / INDEX).read_text(encoding="utf-8")).get("weight_map", {})
-    return all((folder / name).exists() for name in set(listed.values()))
+    try:
+        listed = json.loads((folder / INDEX).read_text(encoding="utf-8"))["weight_map"]
+        return set(listed.values()) <= names
+    except (OSError, ValueError, KeyError, TypeError, AttributeError):
+        return False  # cut short or damaged: fetched again
 
 
 def download(model_id: str, revision: str | None, *, weights: bool, code: bool) -> tuple[Path, str]:

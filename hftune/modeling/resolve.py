@@ -8,12 +8,13 @@ seconds a process) → package index. One line through `note` says which was use
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from hftune import hub, starters
 from hftune.errors import ModelError, closest
 from hftune.modeling import catalogue, from_hub, from_index
+from hftune.recipe.paths import expand
 from hftune.recipe.schema import ModelSection
 
 Note = Callable[[str], None]
@@ -32,20 +33,39 @@ class ResolvedModel:
     origin: str
 
 
+@dataclass(frozen=True)
+class _Wanted:
+    """What is asked for: which parts of which model, and whether the repository's own code may make a tokenizer."""
+
+    reference: str
+    revision: str | None
+    weights: bool
+    tokenizer: bool
+    code: bool
+
+
 def _quiet(_: str) -> None:
     return None
 
 
-def resolve_model(section: ModelSection, note: Note = _quiet) -> ResolvedModel:
+def resolve_model(section: ModelSection, note: Note = _quiet, *, tokenizer: bool = True) -> ResolvedModel:
     """Return the local folder of a pretrained model; raises ModelError when no source has it.
 
-    The folder holds config.json (or adapter_config.json) and safetensors weights.
+    The folder holds config.json (or adapter_config.json) and safetensors weights. `tokenizer`: a copy in the Hub's
+    cache without the model's own tokenizer will not do; one that the recipe names instead makes it needless.
     """
     if section.id is None:
         raise ModelError(
             "a model made from scratch has no weights to find", hint="Give `model.id` for pretrained ones."
         )
-    found = _resolve(section.id, section.revision, weights=True, code=section.trust_remote_code, note=note)
+    wanted = _Wanted(
+        section.id,
+        section.revision,
+        weights=True,
+        tokenizer=tokenizer and section.tokenizer is None,
+        code=section.trust_remote_code,
+    )
+    found = _resolve(wanted, note)
     note(f"model: {found.id} from {found.origin}")
     return found
 
@@ -58,19 +78,32 @@ def resolve_tokenizer_folder(section: ModelSection, note: Note = _quiet) -> Path
             "model.tokenizer must be a Hub id, a local folder or a starter", hint="For example `tokenizer: gpt2`."
         )
     revision = section.revision if section.tokenizer is None else None
-    return _resolve(reference, revision, weights=False, code=section.trust_remote_code, note=note).folder
+    wanted = _Wanted(reference, revision, weights=False, tokenizer=True, code=section.trust_remote_code)
+    return _resolve(wanted, note).folder
 
 
-def _resolve(reference: str, revision: str | None, *, weights: bool, code: bool, note: Note) -> ResolvedModel:
+def _resolve(wanted: _Wanted, note: Note) -> ResolvedModel:
+    reference = wanted.reference
     if starters.is_starter(reference):
         return ResolvedModel(starters.model_folder(reference), reference, None, "the starters in this package")
-    if (folder := Path(reference).expanduser()).is_dir():
-        return _local_folder(folder, reference, weights)
-    if _is_path(reference):
-        raise ModelError(f"no folder {reference}", hint=_near_folder(folder))
+    try:
+        if (folder := expand(reference)).is_dir():
+            return _local_folder(folder, reference, wanted.weights)
+        if _is_path(reference):
+            raise ModelError(f"no folder {reference}", hint=_near_folder(folder))
+    except OSError as error:
+        raise ModelError(f"{reference}: cannot be read: {error.strerror}") from error
     entry = catalogue.find(reference)
-    cached = _from_cache(reference, revision, entry, weights) or _from_earlier_copy(revision, entry)
-    return cached or _from_afar(reference, revision, entry, weights=weights, code=code, note=note)
+    if here := _from_cache(wanted, entry) or _from_earlier_copy(wanted.revision, entry):
+        return here
+    try:
+        return _from_afar(wanted, entry, note)
+    except ModelError as error:
+        if wanted.weights and wanted.tokenizer and _from_cache(replace(wanted, tokenizer=False), entry):
+            message = f"{error.message}; the copy in the local Hub cache lacks only its tokenizer"
+            hint = f"Name another tokenizer (`model.tokenizer: ID`), or fetch this one. {error.hint}"
+            raise ModelError(message, hint) from error
+        raise
 
 
 def _local_folder(folder: Path, reference: str, weights: bool) -> ResolvedModel:
@@ -86,16 +119,15 @@ def _local_folder(folder: Path, reference: str, weights: bool) -> ResolvedModel:
     return ResolvedModel(folder.absolute(), reference, None, "a local folder")
 
 
-def _from_cache(
-    reference: str, revision: str | None, entry: catalogue.Entry | None, weights: bool
-) -> ResolvedModel | None:
-    pinned = revision or (entry.revision if entry else None)
-    if folder := from_hub.cached(reference, pinned, weights=weights):
+def _from_cache(wanted: _Wanted, entry: catalogue.Entry | None) -> ResolvedModel | None:
+    reference, tokenizer, code = wanted.reference, wanted.tokenizer, wanted.code
+    pinned = wanted.revision or (entry.revision if entry else None)
+    if folder := from_hub.cached(reference, pinned, weights=wanted.weights, tokenizer=tokenizer, code=code):
         return ResolvedModel(folder, reference, folder.name, "the local Hub cache")
     # Another revision in the cache is as good when its weights are the pinned ones: blobs are named by their sha256.
-    if entry and revision is None and (folder := from_hub.cached(reference, None, weights=True)):
-        weight_file = folder / from_index.WEIGHTS
-        if weight_file.exists() and weight_file.resolve().name == entry.weights_sha256:
+    if entry and wanted.revision is None:
+        folder = from_hub.cached(reference, None, weights=True, tokenizer=tokenizer, code=code)
+        if folder and (folder / from_index.WEIGHTS).resolve().name == entry.weights_sha256:
             return ResolvedModel(folder, reference, folder.name, "the local Hub cache")
     return None
 
@@ -108,9 +140,8 @@ def _from_earlier_copy(revision: str | None, entry: catalogue.Entry | None) -> R
     )
 
 
-def _from_afar(
-    reference: str, revision: str | None, entry: catalogue.Entry | None, *, weights: bool, code: bool, note: Note
-) -> ResolvedModel:
+def _from_afar(wanted: _Wanted, entry: catalogue.Entry | None, note: Note) -> ResolvedModel:
+    reference, revision = wanted.reference, wanted.revision
     same = entry is not None and revision in (None, entry.revision)
     verdict = hub.reach("model", reference)
     reason = verdict.reason
@@ -118,7 +149,7 @@ def _from_afar(
         try:
             note(f"fetching {reference} from the Hub")
             pinned = revision or (entry.revision if entry else None)
-            folder, commit = from_hub.download(reference, pinned, weights=weights, code=code)
+            folder, commit = from_hub.download(reference, pinned, weights=wanted.weights, code=wanted.code)
             return ResolvedModel(folder, reference, commit, "the Hub")
         except ModelError as error:
             if not same:

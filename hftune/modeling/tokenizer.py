@@ -6,21 +6,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftune.errors import ModelError
+from hftune.modeling.from_hub import VOCABULARIES, has_tokenizer
 from hftune.modeling.resolve import Note, _quiet, resolve_tokenizer_folder
 from hftune.recipe.schema import ModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
-
-# One of these makes a tokenizer; without any, transformers builds a one-token vocabulary and says nothing.
-VOCABULARIES = (
-    "tokenizer.json",
-    "vocab.txt",
-    "vocab.json",
-    "tokenizer.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-)
 
 
 def load_tokenizer(section: ModelSection, folder: Path | None = None, note: Note = _quiet) -> PreTrainedTokenizerBase:
@@ -30,9 +21,7 @@ def load_tokenizer(section: ModelSection, folder: Path | None = None, note: Note
     """
     if section.tokenizer is not None or folder is None:
         folder = resolve_tokenizer_folder(section, note)
-    names = {path.name for path in folder.iterdir()}
-    custom = section.trust_remote_code and "tokenizer_config.json" in names
-    if not names & set(VOCABULARIES) and not custom:
+    if not has_tokenizer((path.name for path in folder.iterdir()), code=section.trust_remote_code):
         raise ModelError(
             f"no tokenizer in {folder}",
             hint=f"It has none of {', '.join(VOCABULARIES[:4])} …; name another one: `model.tokenizer: ID`.",

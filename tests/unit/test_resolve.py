@@ -16,6 +16,9 @@ from hftune.modeling import catalogue, from_hub
 from hftune.modeling.resolve import resolve_model, resolve_tokenizer_folder
 from hftune.recipe.schema import ModelSection
 
+BARE = {"config.json": b"{}", "model.safetensors": b"w"}
+WHOLE = {**BARE, "vocab.txt": b"[PAD]"}
+
 
 @pytest.fixture(autouse=True)
 def empty_caches(tmp_path, monkeypatch):
@@ -67,6 +70,11 @@ def test_a_missing_folder_names_its_neighbour(tmp_path):
         resolve_model(ModelSection(id=str(tmp_path / "my-modle")))
 
 
+def test_a_name_that_is_too_long_for_a_folder_is_no_bug():
+    with pytest.raises(ModelError, match="cannot be read: File name too long"):
+        resolve_model(ModelSection(id="/" + "a" * 5000))
+
+
 def test_a_starter_never_asks_the_hub(monkeypatch):
     monkeypatch.setattr(hub, "reach", lambda *_: pytest.fail("the Hub was asked"))
     with pytest.raises(ModelError, match="no model starter named 'hftune:nothing'"):
@@ -89,15 +97,42 @@ def test_another_revision_than_the_pinned_one_is_not_taken_from_the_index():
 
 def test_the_hub_cache_is_used_without_asking_anyone(tmp_path, monkeypatch):
     monkeypatch.setattr(hub, "reach", lambda *_: pytest.fail("the Hub was asked"))
-    folder = snapshot(tmp_path, "some/model", "b" * 40, {"config.json": b"{}", "model.safetensors": b"w"}, ref="main")
+    folder = snapshot(tmp_path, "some/model", "b" * 40, WHOLE, ref="main")
     found = resolve_model(ModelSection(id="some/model"))
     assert (found.folder, found.revision, found.origin) == (folder, "b" * 40, "the local Hub cache")
 
 
 def test_a_snapshot_without_its_weights_does_not_count(tmp_path):
-    folder = snapshot(tmp_path, "some/model", "b" * 40, {"config.json": b"{}", "model.safetensors": b"w"}, ref="main")
+    folder = snapshot(tmp_path, "some/model", "b" * 40, WHOLE, ref="main")
     (folder / "model.safetensors").resolve().unlink()
     with pytest.raises(ModelError, match="the Hub was not used"):
+        resolve_model(ModelSection(id="some/model"))
+
+
+def test_a_snapshot_without_a_tokenizer_counts_only_where_another_one_is_used(tmp_path, tiny_gpt2_folder):
+    folder = snapshot(tmp_path, "some/model", "b" * 40, BARE, ref="main")
+    with pytest.raises(ModelError, match="the copy in the local Hub cache lacks only its tokenizer") as caught:
+        resolve_model(ModelSection(id="some/model"))
+    assert "model.tokenizer" in caught.value.hint
+    assert resolve_model(ModelSection(id="some/model", tokenizer=str(tiny_gpt2_folder))).folder == folder
+    assert resolve_model(ModelSection(id="some/model"), tokenizer=False).folder == folder
+    with pytest.raises(ModelError, match="the Hub was not used"):
+        resolve_tokenizer_folder(ModelSection(id="some/model"))
+
+
+def test_a_tokenizer_alone_in_the_cache_is_found(tmp_path):
+    folder = snapshot(tmp_path, "some/words", "b" * 40, {"vocab.txt": b"[PAD]"}, ref="main")
+    assert resolve_tokenizer_folder(ModelSection(id="some/words")) == folder
+    (folder / "vocab.txt").resolve().unlink()
+    with pytest.raises(ModelError, match="the Hub was not used"):
+        resolve_tokenizer_folder(ModelSection(id="some/words"))
+
+
+def test_a_tokenizer_made_by_the_repositorys_code_counts_where_code_is_trusted(tmp_path):
+    files = {**BARE, "tokenizer_config.json": b"{}"}
+    folder = snapshot(tmp_path, "some/model", "b" * 40, files, ref="main")
+    assert resolve_model(ModelSection(id="some/model", trust_remote_code=True)).folder == folder
+    with pytest.raises(ModelError, match="lacks only its tokenizer"):
         resolve_model(ModelSection(id="some/model"))
 
 
@@ -107,16 +142,23 @@ def test_shards_count_only_when_all_are_there(tmp_path):
     )
     files = {"config.json": b"{}", from_hub.INDEX: index.encode(), "model-00001-of-00002.safetensors": b"1"}
     snapshot(tmp_path, "half/model", "c" * 40, files, ref="main")
-    assert from_hub.cached("half/model", None, weights=True) is None
+    assert from_hub.cached("half/model", None, weights=True, tokenizer=False) is None
     snapshot(tmp_path, "whole/model", "c" * 40, {**files, "model-00002-of-00002.safetensors": b"2"}, ref="main")
-    assert from_hub.cached("whole/model", None, weights=True) is not None
+    assert from_hub.cached("whole/model", None, weights=True, tokenizer=False) is not None
+
+
+@pytest.mark.parametrize("index", [b"", b'{"weight_map": {"a": "mod', b"[]", b"{}", b'{"weight_map": null}'])
+def test_a_damaged_index_of_shards_is_no_whole_model(tmp_path, index):
+    files = {"config.json": b"{}", from_hub.INDEX: index, "model-00001-of-00001.safetensors": b"1"}
+    snapshot(tmp_path, "some/model", "c" * 40, files, ref="main")
+    assert from_hub.cached("some/model", None, weights=True, tokenizer=False) is None
 
 
 def test_another_cached_revision_with_the_pinned_weights_is_good_enough(tmp_path, monkeypatch):
     weights = b"the very same"
     entry = catalogue.Entry("o/m", "d" * 40, "x==1", "0", "x", hashlib.sha256(weights).hexdigest(), 1, "MIT")
     monkeypatch.setattr(catalogue, "ENTRIES", (entry,))
-    folder = snapshot(tmp_path, "o/m", "e" * 40, {"config.json": b"{}", "model.safetensors": weights}, ref="main")
+    folder = snapshot(tmp_path, "o/m", "e" * 40, {**WHOLE, "model.safetensors": weights}, ref="main")
     assert resolve_model(ModelSection(id="o/m")).folder == folder
 
 
@@ -191,6 +233,15 @@ def test_the_hub_gives_what_is_needed_and_the_commit():
     assert found.revision == FakeHub.commit
     assert sorted(path.name for path in found.folder.iterdir()) == ["config.json", "model.safetensors"]
     assert notes == ["fetching some/model from the Hub", "model: some/model from the Hub"]
+
+
+@pytest.mark.usefixtures("fake_hub")
+def test_the_hub_is_asked_for_the_tokenizer_that_the_cache_lacks(tmp_path, monkeypatch):
+    monkeypatch.setattr(FakeHub, "files", {**FakeHub.files, "tokenizer.json": b"{}"})
+    snapshot(tmp_path, "some/model", FakeHub.commit, BARE, ref="main")
+    found = resolve_model(ModelSection(id="some/model"))
+    assert found.origin == "the Hub"
+    assert (found.folder / "tokenizer.json").exists()
 
 
 @pytest.mark.usefixtures("fake_hub")
