@@ -98,6 +98,8 @@ def remark(value: Any, errors: Sequence[ErrorDetails]) -> str:
         for error in errors:
             if error["type"] == "literal_error":
                 return nearest_word(value, re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", ""))))
+    if isinstance(value, str) and kinds & {"tuple_type", "list_type"}:
+        return f"Write a list: [{value}]."
     if "string_type" in kinds and isinstance(value, bool | int | float):
         return "Put it in quotes to make it text."
     if "int_type" in kinds and isinstance(value, float) and value.is_integer():

@@ -20,24 +20,21 @@ _OF_SOURCE = ("subset", "revision")  # they say which part of which Hub data set
 
 
 def apply_overrides(source: Source, overrides: Sequence[str]) -> None:
-    """Set each `key=value` in `source`, in order; raises RecipeError for all that cannot be read."""
-    problems: list[Problem] = []
+    """Set each `key=value` in `source`, in order; what cannot be read joins its problems."""
     for override in overrides:
         key, equals, text = override.partition("=")
         path: Path = tuple(key.strip().split("."))
         if not equals or not all(path):
             message, hint = f"{override!r} is no override", "Write section.key=value, for example training.seed=1."
-            problems.append(Problem("", message, hint, file=f"-s {override}"))
+            source.problems.append(Problem("", message, hint, file=f"-s {override}"))
             continue
         try:
             value = read_value(text, override)
         except RecipeError as error:
-            problems += error.problems
+            source.problems += error.problems
             continue
         if isinstance(source.data, dict):
             _set(source, path, value, override)
-    if problems:
-        raise RecipeError([*source.problems, *problems])
 
 
 def _set(source: Source, path: Path, value: Any, override: str) -> None:

@@ -156,6 +156,8 @@ def _syntax_problem(error: MarkedYAMLError, file: str) -> Problem:
         hint = "Indent with spaces: YAML takes no tabs."
     elif "mapping values are not allowed" in message:
         hint = "Quote a value that holds a colon and a space, and check the indentation."
+    elif "expected <block end>" in message:
+        hint = "Check the indentation: a list, or a key that stands further left or right, breaks a section off."
     elif "cannot start any token" in message:
         hint = "Quote the value."
     elif "another document" in message:
@@ -177,7 +179,9 @@ class _Walk:
             self.stop(path, f"more than {MAX_VALUES:,} values once its aliases are written out")
         if len(path) > MAX_DEPTH:
             self.stop(path, f"nested more than {MAX_DEPTH} levels deep once its aliases are written out")
-        self.source.places[path] = Place(key, _mark(node))
+        # Nothing at all stands after a key that is left empty: its mark is where the next thing begins.
+        empty = node.start_mark.index == node.end_mark.index
+        self.source.places[path] = Place(key, key if empty else _mark(node))
         if isinstance(node, MappingNode):
             return self.mapping(node, path)
         if isinstance(node, SequenceNode):

@@ -87,6 +87,18 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
             (5, 11, "training", "found a list, expected a mapping", "training: {"),
         ],
     ),
+    "keys without a value": (
+        "name: a\ntask:\nmodel:   # which?\ndata:\n",
+        [
+            (2, 1, "task", "found nothing, expected the name of a task", "text-classification"),
+            (3, 1, "model", "found nothing, expected a Hub id", "model: google-bert"),
+            (4, 1, "data", "found nothing, expected a mapping", "data: {files:"),
+        ],
+    ),
+    "a word where a list is": (
+        TOP + DATA + "training: {report_to: wandb}\n",
+        [(5, 23, "training.report_to", "found the text 'wandb', expected a list", "[wandb]")],
+    ),
     "one of a list": (
         TOP + DATA + "training:\n  report_to: [wandb, tensorbord]\n",
         [(6, 22, "training.report_to.1", "expected 'tensorboard' or 'wandb'", "'tensorboard'")],
@@ -275,6 +287,7 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
     ),
     "two documents": (TOP + DATA + "---\nname: b\n", [(5, 1, "", "another document", "One recipe a file")]),
     "YAML 1.1": ("%YAML 1.1\n---\n" + TOP + DATA, [(1, 1, "", "YAML 1.2", "%YAML")]),
+    "a list among keys": (TOP + DATA + "- b\n", [(5, 1, "", "expected <block end>", "Check the indentation")]),
     "list at the top": ("- name: a\n- task: b\n", [(1, 1, "", "a recipe is a mapping of keys", "bert_cls")]),
     "a word at the top": ("hello\n", [(1, 1, "", "found the text 'hello'", "")]),
     "empty file": ("# nothing but this\n", [(1, 1, "", "the recipe is empty", "bert_cls")]),
@@ -349,9 +362,8 @@ def test_what_is_no_text_is_refused(tmp_path: Path, content: bytes, line: int, c
 
 def test_a_problem_of_an_override_names_the_override(tmp_path: Path) -> None:
     problems = problems_of(TOP + DATA, tmp_path, "training.lr=3", "method.r=8", "training.seed=x", "nonsense")
-    assert [str(problem).splitlines()[0] for problem in problems] == ["-s nonsense: 'nonsense' is no override"]
-    problems = problems_of(TOP + DATA, tmp_path, "training.lr=3", "method.r=8", "training.seed=x")
     assert [str(problem) for problem in problems] == [
+        "-s nonsense: 'nonsense' is no override\n  Write section.key=value, for example training.seed=1.",
         "-s method.r=8: method.r: unknown key: full has no such option\n"
         "  It is an option of lora: method: {name: lora, r: …}.",
         "-s training.lr=3: training.lr: unknown key\n  Did you mean 'learning_rate'?",
@@ -373,6 +385,14 @@ def test_a_missing_file_suggests_the_closest_shipped_recipe(tmp_path: Path) -> N
     assert "'bert_cls'" in raised.value.problems[0].hint
 
 
+def test_a_name_that_is_too_long_for_a_file_is_no_bug(tmp_path: Path) -> None:
+    with pytest.raises(RecipeError, match="cannot be read: File name too long"):
+        load_recipe("a" * 5000)
+    file = tmp_path / "long.yaml"
+    file.write_text(TOP.replace("org/bert", "a" * 5000) + DATA)
+    assert load_recipe(file).model.id == "a" * 5000
+
+
 def test_a_folder_is_no_recipe(tmp_path: Path) -> None:
     with pytest.raises(RecipeError, match="is a folder"):
         load_recipe(tmp_path)
@@ -390,11 +410,3 @@ def test_the_command_line_refuses_before_anything_heavy_is_loaded(tmp_path: Path
     assert done.stdout.splitlines()[-1] == f"{EXIT_USAGE} []"
     assert f"{file}:5:25: method.r: found the text 'x', expected a whole number" in done.stderr
     assert f"{file}:6:35: training.metric_for_best_model" in done.stderr
-def test_a_name_that_is_too_long_for_a_file_is_no_bug(tmp_path: Path) -> None:
-    with pytest.raises(RecipeError, match="cannot be read: File name too long"):
-        load_recipe("a" * 5000)
-    file = tmp_path / "long.yaml"
-    file.write_text(TOP.replace("org/bert", "a" * 5000) + DATA)
-    assert load_recipe(file).model.id == "a" * 5000
-
-
