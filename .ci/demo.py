@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ HFTUNE = Path(sys.executable).parent / "hftune"
 
 def main() -> int:
     """Run the commands that README opens with, each shown before it runs; return the first exit code that is not 0."""
+    # Ctrl-C is for the command that runs: it saves its state, and how it ended is how the demo ends.
+    signal.signal(signal.SIGINT, lambda *_: None)
     for command in (["run", "recipes/bert_cls.yaml"], ["predict", "latest", *SENTENCES]):
         shown = " ".join(f'"{word}"' if " " in word else word for word in command)
         print(f"\n$ hftune {shown}", flush=True)

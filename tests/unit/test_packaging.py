@@ -6,6 +6,7 @@ import importlib.util
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tomllib
@@ -142,6 +143,25 @@ def test_what_pip_said_is_shown_when_it_fails(capsys):
     with pytest.raises(SystemExit):
         module.run([sys.executable, "-c", "exit('No space left on device')"], "it failed")
     assert "the disk is full" in capsys.readouterr().err
+
+
+def test_a_demo_that_is_interrupted_lets_its_command_end_by_itself(tmp_path):
+    (tmp_path / "python").symlink_to(sys.executable)
+    command = tmp_path / "hftune"
+    command.write_text(
+        f"#!{sys.executable}\nimport signal, sys\n"
+        "try:\n    print('ready', flush=True)\n    signal.pause()\nexcept KeyboardInterrupt:\n    sys.exit(130)\n"
+    )
+    command.chmod(0o755)
+    demo = subprocess.Popen(
+        [tmp_path / "python", ROOT / ".ci" / "demo.py"],
+        stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    assert demo.stdout is not None
+    assert "ready\n" in iter(demo.stdout.readline, "")
+    os.killpg(demo.pid, signal.SIGINT)
+    assert demo.communicate(timeout=60) == ("", "")
+    assert demo.returncode == 130
 
 
 @pytest.mark.long
