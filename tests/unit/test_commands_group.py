@@ -7,39 +7,15 @@ import subprocess
 import sys
 import threading
 import time
-from io import StringIO
 
 import pytest
 
 from hftune.commands.group import carry_out_in_group
-from hftune.commands.run import prepare
-from hftune.output import Output
-from hftune.recipe.load import parse_recipe
 from hftune.runs import layout
 from hftune.runs.lock import device_lock
 from hftune.runs.reader import load_state, read_events, read_state
 from hftune.runs.requests import request
 from hftune.runs.writer import RunWriter
-
-RECIPE = parse_recipe(
-    {
-        "name": "abc",
-        "task": "text-classification",
-        "model": "some/model",
-        "data": {"rows": [{"text": "a", "label": "b"}]},
-        "training": {"device": "cpu"},
-    }
-)
-
-
-@pytest.fixture
-def run(tmp_path):
-    return prepare(RECIPE, tmp_path / "runs")
-
-
-@pytest.fixture
-def words():
-    return Output(stdout=StringIO(), stderr=StringIO())
 
 
 def as_rank_0(path, **state):
@@ -50,7 +26,7 @@ def as_rank_0(path, **state):
         run.set_state(**state)
 
 
-def test_a_group_that_ends_well_is_one_attempt_shown_from_its_events(run, words):
+def test_a_group_that_ends_well_is_one_attempt_shown_from_its_events(recipe, run, words):
     def launch(path, processes, allow_inexact):
         assert (processes, allow_inexact) == (2, True)
         os.write(1, b"to the log\n")
@@ -58,7 +34,7 @@ def test_a_group_that_ends_well_is_one_attempt_shown_from_its_events(run, words)
         (path / layout.METRICS).write_text(json.dumps({"test": {"accuracy": 0.5}}))
         return 0
 
-    outcome = carry_out_in_group(run, RECIPE, words, 2, True, launch)
+    outcome = carry_out_in_group(run, recipe, words, 2, True, launch)
     assert (outcome.status, outcome.exit_code, outcome.metrics) == ("done", 0, {"test": {"accuracy": 0.5}})
     assert "from rank 0" in words.stdout.getvalue()
     assert (run / layout.LOG).read_text() == "to the log\n"
@@ -66,36 +42,36 @@ def test_a_group_that_ends_well_is_one_attempt_shown_from_its_events(run, words)
     assert [event.seq for event in read_events(run)] == list(range(len(read_events(run))))
 
 
-def test_what_rank_0_wrote_down_is_the_reason(run, words):
+def test_what_rank_0_wrote_down_is_the_reason(recipe, run, words):
     def launch(path, processes, allow_inexact):
         as_rank_0(path, status="failed", reason="no column 'txt'", exit_code=2)
         return 2
 
-    outcome = carry_out_in_group(run, RECIPE, words, 2, False, launch)
+    outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
     assert (outcome.status, outcome.exit_code, outcome.error.message) == ("failed", 2, "no column 'txt'")
 
 
-def test_a_group_that_was_killed_has_failed(run, words):
+def test_a_group_that_was_killed_has_failed(recipe, run, words):
     def launch(path, processes, allow_inexact):
         as_rank_0(path, status="training")
         return 1
 
-    outcome = carry_out_in_group(run, RECIPE, words, 2, False, launch)
+    outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
     assert (outcome.status, outcome.exit_code) == ("failed", 1)
     assert (read_state(run).status, read_state(run).attempt) == ("failed", 1)
     assert "killed" in read_state(run).reason
 
 
-def test_a_group_that_cannot_start_has_failed(run, words, capfd):
+def test_a_group_that_cannot_start_has_failed(recipe, run, words, capfd):
     def launch(path, processes, allow_inexact):
         raise RuntimeError("no such backend")
 
-    outcome = carry_out_in_group(run, RECIPE, words, 2, False, launch)
+    outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
     assert outcome.status == "failed" and "no such backend" in read_state(run).reason
     assert "Traceback" in (run / layout.LOG).read_text()
 
 
-def test_a_signal_becomes_a_request_that_rank_0_reads(run, words):
+def test_a_signal_becomes_a_request_that_rank_0_reads(recipe, run, words):
     def launch(path, processes, allow_inexact):
         os.kill(os.getpid(), signal.SIGTERM)
         while "stop" not in [file.name for file in (path / layout.CONTROL).iterdir()]:
@@ -103,22 +79,22 @@ def test_a_signal_becomes_a_request_that_rank_0_reads(run, words):
         as_rank_0(path, status="stopped", reason="stopped at step 1, on request", exit_code=130)
         return 130
 
-    outcome = carry_out_in_group(run, RECIPE, words, 2, False, launch)
+    outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
     assert (outcome.status, outcome.exit_code) == ("stopped", 143)
 
 
-def test_a_second_signal_ends_the_group_at_once(run, words):
+def test_a_second_signal_ends_the_group_at_once(recipe, run, words):
     def launch(path, processes, allow_inexact):
         as_rank_0(path, status="training")
         os.kill(os.getpid(), signal.SIGINT)
         os.kill(os.getpid(), signal.SIGINT)
         time.sleep(60)
 
-    outcome = carry_out_in_group(run, RECIPE, words, 2, False, launch)
+    outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
     assert (outcome.status, outcome.exit_code, read_state(run).status) == ("stopped", 130, "stopped")
 
 
-def test_a_group_waits_for_its_device_and_can_be_stopped_meanwhile(run, words):
+def test_a_group_waits_for_its_device_and_can_be_stopped_meanwhile(recipe, run, words):
     def stop():
         while load_state(run).status != "queued" or load_state(run).pid == 0:
             time.sleep(0.001)
@@ -127,7 +103,7 @@ def test_a_group_waits_for_its_device_and_can_be_stopped_meanwhile(run, words):
     thread = threading.Thread(target=stop)
     thread.start()
     with device_lock("cpu", "another run"):
-        outcome = carry_out_in_group(run, RECIPE, words, 2, False, lambda *arguments: pytest.fail("was started"))
+        outcome = carry_out_in_group(run, recipe, words, 2, False, lambda *arguments: pytest.fail("was started"))
     thread.join(30)
     assert (outcome.status, outcome.exit_code, read_state(run).status) == ("stopped", 130, "stopped")
 

@@ -16,32 +16,12 @@ from io import StringIO
 import pytest
 
 from hftune.commands.job import carry_out
-from hftune.commands.run import prepare
 from hftune.errors import DataError, HftuneError, InterruptedRun, RunLockedError
 from hftune.output import Output
-from hftune.recipe.load import parse_recipe
 from hftune.runs import layout
 from hftune.runs.lock import device_lock, run_lock
 from hftune.runs.reader import EventTail, load_state, read_events, read_state
 from hftune.runs.requests import request
-
-RECIPE = {
-    "name": "abc",
-    "task": "text-classification",
-    "model": "some/model",
-    "data": {"rows": [{"text": "a", "label": "b"}]},
-    "training": {"device": "cpu"},
-}
-
-
-@pytest.fixture
-def run(tmp_path):
-    return prepare(parse_recipe(RECIPE), tmp_path / "runs")
-
-
-@pytest.fixture
-def words():
-    return Output(stdout=StringIO(), stderr=StringIO())
 
 
 def ends_well(recipe, run, *, allow_inexact=False):
