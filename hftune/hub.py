@@ -56,6 +56,8 @@ def forget() -> None:
 
 def _probe(url: str) -> Verdict:
     """Ask in a thread: name resolution has no time-out of its own, and a trickling answer resets the socket's."""
+    import huggingface_hub.utils  # noqa: F401 - takes a second itself, which is not the Hub's
+
     answers: list[Verdict] = []
     thread = threading.Thread(target=lambda: answers.append(_ask(url)), name="hub-probe", daemon=True)
     thread.start()

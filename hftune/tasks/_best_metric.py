@@ -1,4 +1,4 @@
-"""What chooses the best model: can it be computed on these data?"""
+"""The metric that chooses the best model: can it be computed on these data?"""
 
 from __future__ import annotations
 
