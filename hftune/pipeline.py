@@ -19,6 +19,7 @@ from hftune.modeling.resolve import resolve_model
 from hftune.modeling.tokenizer import load_tokenizer
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
+from hftune.runs.reader import lasting_name
 from hftune.runs.writer import RunWriter
 from hftune.tasks import Notice, Prepared
 from hftune.training.device import is_out_of_memory, open_accelerator
@@ -28,7 +29,7 @@ from hftune.training.fit import Asked, check_requests, fit, interrupted
 from hftune.training.precision import choose_precision
 from hftune.training.progress import Progress, make_plan
 from hftune.training.randomness import seed_initial_weights, set_deterministic
-from hftune.training.resume import compare_environment, take_up
+from hftune.training.resume import compare_environment, find_start, take_up
 from hftune.training.step import Setup, make_learner
 from hftune.training.trackers import require_trackers
 
@@ -62,7 +63,8 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         _now(run, "reading data")
         splits = load_splits(recipe.data, _noting(run))
         environment = describe_environment(recipe, splits, base, tokenizer, accelerator, precision)
-        inexact = compare_environment(run, environment, accelerator, allow_inexact)
+        start = find_start(run, accelerator)
+        inexact = compare_environment(run, start, environment, accelerator, allow_inexact)
 
         _now(run, "tokenizing")
         base_config = load_config(recipe.model, folder, tokenizer)
@@ -81,9 +83,10 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         plan = make_plan(recipe, task, len(prepared.splits["train"]), accelerator.num_processes)
         setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
         learner = make_learner(setup, model)
-        progress = take_up(setup, learner, inexact)
+        progress = take_up(setup, learner, start, inexact)
         _announce(setup, model, progress)
-        progress = fit(setup, learner, progress, {"run": run.path.name, "data": environment["data"]})
+        identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
+        progress = fit(setup, learner, progress, identity)
         return _finish(setup, model, progress)
 
 
@@ -162,7 +165,7 @@ def _clear_errors(run: RunWriter) -> Iterator[None]:
     except (OSError, SafetensorError) as error:
         if not _is_full_disk(error):
             raise
-        hint = "Make room, then `hftune resume` goes on from the newest checkpoint."
+        hint = f"Make room, then `hftune resume {lasting_name(run.path)}` goes on from the newest checkpoint."
         raise RunError(f"the disk is full ({getattr(error, 'filename', None) or run.path})", hint) from error
     except (RuntimeError, MemoryError) as error:
         if not is_out_of_memory(error):

@@ -24,7 +24,7 @@ from hftune.runs.devices import devices_of
 from hftune.runs.events import Event
 from hftune.runs.launch import read_launch
 from hftune.runs.lock import device_lock, run_lock
-from hftune.runs.reader import find_run, read_state
+from hftune.runs.reader import find_run, read_state, short_name
 from hftune.runs.writer import RunWriter
 from hftune.sanitize import sanitize
 from hftune.threads import wait_politely_when_busy
@@ -166,7 +166,7 @@ def conclude(path: Path, outcome: Outcome, output: Output, debug: bool, seconds:
     else:
         output.say(sanitize(f"{outcome.status}: {read_state(path).reason}"))
         output.say(f"  run   {sanitize(path)}")
-        output.say(f"  next  hftune resume {summary.short_name(path)}")
+        output.say(f"  next  hftune resume {short_name(path)}")
     return outcome.exit_code
 
 
@@ -187,13 +187,14 @@ def failed(run: RunWriter, error: BaseException) -> Outcome:
     code = error.exit_code if isinstance(error, HftuneError) else RunError.exit_code
     with suppress(OSError):  # a full disk cannot take the state either; readers then see a run whose process is gone
         run.set_state(status="failed", reason=message, exit_code=code)
-    name = summary.short_name(run.path)
     hints = [error.hint] if isinstance(error, HftuneError) and error.hint else []
+    has_more = f"{run.path / layout.LOG} has {'the details' if known else 'the traceback'}"
     if code == EXIT_USAGE:
-        hints.append(f"Correct the recipe and run it again; {run.path / layout.LOG} has the details.")
+        hints.append(f"Correct the recipe and run it again; {has_more}.")
+    elif any("hftune resume" in hint for hint in hints):
+        hints.append(f"{has_more}.")
     else:
-        what = "the details" if known else "the traceback"
-        hints.append(f"{run.path / layout.LOG} has {what}; `hftune resume {name}` goes on from the last checkpoint.")
+        hints.append(f"{has_more}; `hftune resume {short_name(run.path)}` goes on from the last checkpoint.")
     shown = RunError(message, hint="\n  ".join(hints), exit_code=code)
     shown.__cause__ = error
     return Outcome("failed", code, error=shown)

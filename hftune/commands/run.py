@@ -8,14 +8,13 @@ import time
 from pathlib import Path
 
 from hftune.commands.job import carry_out, check_and_train
-from hftune.commands.summary import lasting_name
 from hftune.errors import EXIT_DONE, RunError, UsageError
 from hftune.output import Output
 from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, naming_lines, shipped_note
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout, process
 from hftune.runs.launch import Launch, start_job, write_launch
-from hftune.runs.reader import default_runs_dir, load_state
+from hftune.runs.reader import default_runs_dir, lasting_name, load_state
 from hftune.runs.writer import RunWriter
 
 TAKE_UP_SECONDS = 60.0

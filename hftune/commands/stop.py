@@ -8,10 +8,10 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Literal
 
-from hftune.commands.summary import short_name
 from hftune.errors import EXIT_DONE, EXIT_INTERRUPTED, RunError
 from hftune.output import Output
-from hftune.runs.reader import find_run, read_state
+from hftune.runs.launch import read_launch
+from hftune.runs.reader import find_run, read_state, short_name
 from hftune.runs.requests import request, withdraw
 from hftune.runs.state import ACTIVE, RunState
 

@@ -11,7 +11,7 @@ from hftune.figures import duration, figure
 from hftune.output import Output
 from hftune.recipe.load import load_recipe
 from hftune.runs import layout
-from hftune.runs.reader import default_runs_dir, find_run
+from hftune.runs.reader import short_name
 from hftune.sanitize import sanitize
 
 Metrics = Mapping[str, Mapping[str, Any]]
@@ -62,18 +62,6 @@ def next_commands(run: Path) -> list[str]:
         generates = False
     ask = f'hftune generate {name} "…"' if generates else f'hftune predict {name} "…"'
     return [ask, f"hftune chat {name}", f"hftune evaluate {name}"]
-
-
-def short_name(run: Path) -> str:
-    """Return what to type for a run: `latest` or its name where commands look by themselves, else its path."""
-    name = lasting_name(run)
-    return "latest" if name == run.name == find_run("latest").name else name
-
-
-def lasting_name(run: Path) -> str:
-    """Return what to type for a run also when a newer one has begun: its name, or its path where that is needed."""
-    here = run.resolve().parent == default_runs_dir().resolve()
-    return sanitize(run.name if here else run)
 
 
 def _metrics_file(run: Path) -> dict[str, Any]:

@@ -11,7 +11,7 @@ from hftune.commands.display import Display
 from hftune.commands.job import as_record
 from hftune.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RunError
 from hftune.output import Output
-from hftune.runs.reader import EventTail, find_run, read_state
+from hftune.runs.reader import EventTail, find_run, read_state, short_name
 from hftune.runs.state import ACTIVE, RunState
 from hftune.sanitize import sanitize
 
@@ -58,14 +58,14 @@ def _conclude(run: Path, state: RunState, output: Output) -> int:
     if state.status == "done":
         summary.say_done(run, metrics, output)
         return EXIT_DONE
-    next_step = f"`hftune resume {summary.short_name(run)}` goes on from the last checkpoint."
+    next_step = f"`hftune resume {short_name(run)}` goes on from the last checkpoint."
     if state.status == "lost":
         error = RunError(f"{run.name} is lost: its process ({state.pid} on {state.host}) is gone", hint=next_step)
     elif state.status == "failed":
         error = RunError(f"{run.name} failed: {state.reason}", hint=next_step)
     else:
         output.say(sanitize(f"{run.name} is {state.status}: {state.reason}"))
-        output.say(f"  next  hftune resume {summary.short_name(run)}")
+        output.say(f"  next  hftune resume {short_name(run)}")
         return EXIT_DONE
     Output(stdout=output.stdout, stderr=output.stderr).report(error)
     return EXIT_FAILED

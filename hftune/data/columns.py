@@ -28,12 +28,16 @@ def require_columns(dataset: Dataset, data: DataSection, fields: Sequence[str], 
     out. `where` says which data in the message: `the train split`.
     """
     found = dataset.column_names
-    columns = f"Columns found: {', '.join(found) or 'none'}."
     named = {field: name for field in fields if (name := getattr(data, field)) is not None}
     problems = [
-        Problem(f"data.{field}", f"no column {name!r} in {where}", f"{columns} {closest(name, found)}")
+        Problem(f"data.{field}", f"no column {name!r} in {where}", _those_there(name, found))
         for field, name in named.items()
         if name not in found
     ]
     if problems:
         raise RecipeError(problems)
+
+
+def _those_there(name: str, found: Sequence[str]) -> str:
+    columns, near = f"Columns found: {', '.join(found) or 'none'}.", closest(name, found)
+    return f"{columns} {near}" if near.startswith("Did you mean") else columns

@@ -37,13 +37,12 @@ def load_file(path: str | Path, as_text: Collection[str] = ()) -> Dataset:
     from datasets import Dataset
 
     file = expand(path)
-    reader = READERS.get(file.suffix.lower())
-    if reader is None:
-        raise DataError(
-            f"{path}: unknown file type {file.suffix or '(no ending)'!r}", hint=f"Known: {', '.join(READERS)}."
-        )
     try:
         _require_file(file)
+        reader = READERS.get(file.suffix.lower())
+        if reader is None:
+            ending = file.suffix or "(no ending)"
+            raise DataError(f"{path}: unknown file type {ending!r}", hint=f"Known: {', '.join(READERS)}.")
         table = reader(file, as_text)
     except UnicodeDecodeError:
         raise _wrong_encoding(file) from None
@@ -146,7 +145,7 @@ def _read_jsonl(file: Path, _: Collection[str]) -> pa.Table:
 
 def _json_row(line: str, file: Path, number: int) -> Mapping[str, Any]:
     try:
-        row = json.loads(line)
+        row = json.loads(line.rstrip())
     except json.JSONDecodeError as error:
         hint = "In JSON Lines each line is one object."
         if number == 1 and line.lstrip().startswith("["):

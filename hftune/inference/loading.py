@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from hftune.errors import ModelError, RunError
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
+from hftune.runs.reader import lasting_name
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
@@ -87,10 +88,11 @@ def _checkpoint(run: Path, step: int) -> Path:
 
 def _what_there_is(run: Path) -> str:
     steps = [layout.checkpoint_step(path) for path in layout.checkpoints(run)]
-    parts = [f"{run.name}@{step}" for step in steps]
-    finished = [run.name] if (run / layout.MODEL).is_dir() else []
+    name = lasting_name(run)
+    parts = [f"{name}@{step}" for step in steps]
+    finished = [name] if (run / layout.MODEL).is_dir() else []
     if not parts and not finished:
-        return f"It has no checkpoint either: `hftune watch {run.name}` shows how far it is."
+        return f"It has no checkpoint either: `hftune watch {name}` shows how far it is."
     return "There is: " + ", ".join(finished + parts) + "."
 
 
@@ -118,7 +120,8 @@ def _at_checkpoint(recipe: Recipe, run: Path, checkpoint: Path) -> tuple[PreTrai
     if not (init / "config.json").is_file():
         raise RunError(
             f"{run.name}@{layout.checkpoint_step(checkpoint)} cannot be asked: the run has no {init.name}/config.json",
-            hint="It was made by an older version; `hftune resume` finishes it, then ask the finished model.",
+            hint=f"It was made by an older version; `hftune resume {lasting_name(run)}` finishes it, then ask the "
+            "finished model.",
         )
     tokenizer = _tokenizer(recipe, init)
     config = _config(recipe, init)

@@ -130,7 +130,7 @@ def _level(rows: Sized, size: int) -> str:
 
 
 def _share(part: int, whole: int, split: str) -> str:
-    return f"{part:,} of {whole:,} {split} texts ({100 * part / whole:.2g}%)"
+    return f"{part:,} of {whole:,} {split} texts ({100 * part / whole:.3g}%)"
 
 
 def _key(normalized: str) -> bytes:

@@ -14,6 +14,7 @@ from pathlib import Path
 from hftune.cache import cache_folder
 from hftune.errors import InterruptedRun, RunLockedError
 from hftune.runs import layout, process
+from hftune.runs.reader import lasting_name
 
 QUEUE_DIR_VARIABLE = "HFTUNE_QUEUE_DIR"
 NO_QUEUE_VARIABLE = "HFTUNE_NO_QUEUE"
@@ -41,9 +42,10 @@ def run_lock(path: Path, note: str = "") -> Iterator[None]:
     descriptor = _open(path / layout.LOCK)
     try:
         if not _try(descriptor):
+            name = lasting_name(path)
             raise RunLockedError(
                 f"run {path.name} is in use by {_owner(path / layout.LOCK)}",
-                hint=f"`hftune watch {path.name}` follows it, `hftune stop {path.name}` ends it with its state saved.",
+                hint=f"`hftune watch {name}` follows it, `hftune stop {name}` ends it with its state saved.",
             )
         _sign(descriptor, note)
         yield

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import shlex
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import MISSING, dataclass, fields, replace
@@ -19,6 +20,7 @@ from hftune.errors import RunError, closest
 from hftune.runs import layout, process
 from hftune.runs.events import Event, parse_line
 from hftune.runs.state import ACTIVE, RunState
+from hftune.sanitize import sanitize
 
 RUNS_DIR_VARIABLE = "HFTUNE_RUNS_DIR"
 LOST_AFTER_SECONDS = 60.0
@@ -70,6 +72,18 @@ def find_run(ref: str, runs_dir: Path | str | None = None) -> Path:
         raise RunError(f"{ref} is not a run directory", hint=f"It has no {layout.STATE} and no {layout.RECIPE}.")
     hint = closest(ref, names) if len(names) <= SHOWN_CANDIDATES else "`hftune runs` lists them."
     raise RunError(f"no run {ref!r} in {folder}", hint=hint or "`hftune run RECIPE` makes one.")
+
+
+def short_name(run: Path) -> str:
+    """Return what to type for a run: `latest` or its name where commands look by themselves, else its path."""
+    name = lasting_name(run)
+    return "latest" if name == run.name == find_run("latest").name else name
+
+
+def lasting_name(run: Path) -> str:
+    """Return what to type for a run also when a newer one has begun: its name, or its path where that is needed."""
+    here = run.resolve().parent == default_runs_dir().resolve()
+    return shlex.quote(sanitize(run.name if here else run))
 
 
 def split_step(ref: str) -> tuple[str, int | None]:

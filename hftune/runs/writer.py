@@ -136,6 +136,10 @@ class RunWriter:
         for callback in self._callbacks:
             callback(event)
 
+    def sync(self) -> None:
+        """Put the events so far on disk, before anything that must not outlive them."""
+        os.fsync(self._events)
+
     def set_state(
         self,
         status: str | None = None,

@@ -227,13 +227,14 @@ def length_notices(
     found = {split: one.too_long for split, one in encoded.items() if one.too_long}
     if not found:
         return ()
+    remedy = "Raise data.max_length, or set" if data.max_length == max_length else "Set"  # else the model's limit
     if data.too_long == "error":
         split, rows = next(iter(found.items()))
         some = ", ".join(f"row {row}: {length} tokens" for row, length in list(rows.items())[:5])
         more = f", and {len(rows) - 5} more" if len(rows) > 5 else ""
         raise DataError(
             f"{split}: {len(rows)} texts are longer than {max_length} tokens ({some}{more})",
-            hint="Raise data.max_length, or set data.too_long to truncate or window.",
+            hint=f"{remedy} data.too_long to truncate or window.",
         )
     shares = ", ".join(
         f"{split} {len(rows)} of {sizes[split]} ({len(rows) / sizes[split]:.1%})" for split, rows in found.items()
@@ -243,7 +244,7 @@ def length_notices(
         message = f"texts longer than {max_length} tokens are cut into windows, answers pooled by {pooling}: {shares}"
         return (Notice("info", "windowed", message),)
     message = f"texts longer than {max_length} tokens lose their end: {shares}"
-    return (Notice("warning", "truncated", message, "Raise data.max_length, or set data.too_long: window."),)
+    return (Notice("warning", "truncated", message, f"{remedy} data.too_long: window."),)
 
 
 def token_limit(data: DataSection, config: PretrainedConfig, tokenizer: Any) -> tuple[int, tuple[Notice, ...]]:

@@ -194,7 +194,10 @@ def class_weights(
         ]
         if problems:
             raise RecipeError(problems)
-        return [float(wanted.get(name, 1.0)) for name in space.names]
+        weights = [float(wanted.get(name, 1.0)) for name in space.names]
+        if not any(weights):
+            raise RecipeError([Problem("task.class_weights", "every class weighs 0: there is nothing to learn")])
+        return weights
     rows, total = [0] * len(space.names), len(train_targets)
     for target in train_targets:
         applies = [target] if space.problem_type == SINGLE else [i for i, value in enumerate(target) if value]

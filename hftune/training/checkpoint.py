@@ -21,6 +21,7 @@ from torch import Tensor
 from hftune.errors import RunError
 from hftune.runs import layout
 from hftune.runs.files import fsync_folder
+from hftune.runs.reader import lasting_name
 from hftune.training.tensor_file import Written, write_bytes, write_tensors
 
 WEIGHTS = layout.TRAINABLE
@@ -34,11 +35,12 @@ _SCHEMA = 1
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A whole checkpoint on disk."""
+    """A whole checkpoint on disk; `environment` is what it was made in, None where that was not written down yet."""
 
     path: Path
     step: int
     state: Mapping[str, Any]
+    environment: Mapping[str, Any] | None
 
     def tensors(self, file_name: str) -> dict[str, Tensor]:
         """Return the tensors of one of its files, on the CPU."""
@@ -57,8 +59,8 @@ def save_checkpoint(
 ) -> Path:
     """Write the checkpoint of `step` and return its folder; `tensors` is file name -> tensors.
 
-    `identity` (run id, fingerprint) goes into the manifest. Raises RunError when the disk is full or fails; then no
-    folder of that name is left, and older checkpoints are untouched.
+    `identity` (run id, fingerprint, environment) goes into the manifest. Raises RunError when the disk is full or
+    fails; then no folder of that name is left, and older checkpoints are untouched.
     """
     parent = run / layout.CHECKPOINTS
     final = parent / layout.checkpoint_name(step)
@@ -77,7 +79,7 @@ def save_checkpoint(
     except OSError as error:
         with suppress(OSError):
             shutil.rmtree(temporary, ignore_errors=True)
-        raise _save_error(step, parent, error) from error
+        raise _save_error(step, run, error) from error
     return final
 
 
@@ -97,7 +99,8 @@ def newest_checkpoint(run: Path, on_broken: Callable[[Path, str], None]) -> Chec
 def open_checkpoint(path: Path) -> Checkpoint:
     """Return a checkpoint that is known to be whole."""
     state = json.loads((path / STATE).read_bytes())
-    return Checkpoint(path, int(state["step"]), state)
+    manifest = json.loads((path / layout.MANIFEST).read_bytes())
+    return Checkpoint(path, int(state["step"]), state, manifest.get("environment"))
 
 
 def find_damage(path: Path) -> str:
@@ -164,16 +167,17 @@ def _quarantine(path: Path) -> Path:
     return path.rename(broken)
 
 
-def _save_error(step: int, parent: Path, error: OSError) -> RunError:
+def _save_error(step: int, run: Path, error: OSError) -> RunError:
+    parent, resume = run / layout.CHECKPOINTS, f"`hftune resume {lasting_name(run)}`"
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         free = shutil.disk_usage(parent).free / 2**20 if parent.exists() else 0
         return RunError(
             f"the disk is full: the checkpoint of step {step} was not saved ({free:.0f} MB free at {parent})",
-            hint="Older checkpoints are intact. Make room, then `hftune resume` goes on from the newest of them.",
+            hint=f"Older checkpoints are intact. Make room, then {resume} goes on from the newest of them.",
         )
     return RunError(
         f"the checkpoint of step {step} was not saved: {error.strerror or error}",
-        hint=f"Look at {parent}; then `hftune resume` goes on from the newest checkpoint.",
+        hint=f"Look at {parent}; then {resume} goes on from the newest checkpoint.",
     )
 
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 
 class Clock:
@@ -16,7 +17,14 @@ class Clock:
         self._began = self._last_time = now()
         self._first_step = self._last_step = step
         self._last_tokens = self._last_samples = 0
-        self._paces: list[float] = []  # seconds a step, one value an interval
+        self._paces: list[float] = []  # seconds a step of training, one value an interval
+
+    @contextmanager
+    def aside(self) -> Iterator[None]:
+        """Leave what happens within (an evaluation, a save) out of the speed; the time left counts it in."""
+        began = self._now()
+        yield
+        self._last_time += self._now() - began
 
     def lap(self, step: int, tokens: int, samples: int) -> dict[str, float]:
         """Return the timing of the interval that ends at `step`; `tokens` and `samples` count in this attempt."""

@@ -66,7 +66,8 @@ class _Loop:
         self.learner.model.train()
         self.writer.set_state(status="training", phase="training", total_steps=self.plan.total_steps)
         try:
-            self._evaluate_if_due()  # when a request cut this evaluation short in the attempt before
+            with self.clock.aside():
+                self._evaluate_if_due()  # when a request cut this evaluation short in the attempt before
             while not self.progress.finished:
                 self._take_step()
         except Asked as asked:  # in an evaluation: this step is done, its evaluation is not
@@ -83,11 +84,12 @@ class _Loop:
             self._log(result)
         if progress.step >= self.plan.total_steps:
             progress.finished = progress.finished or "steps"
-        better = self._evaluate_if_due()
-        if reason := self._reason_to_save(better):
-            self._save(reason)
-        for request in self._requests():
-            self._obey(request)
+        with self.clock.aside():
+            better = self._evaluate_if_due()
+            if reason := self._reason_to_save(better):
+                self._save(reason)
+            for request in self._requests():
+                self._obey(request)
 
     def _batch(self, step: int) -> Indices:
         epoch, position = divmod(step, self.plan.steps_per_epoch)
@@ -225,6 +227,7 @@ class _Loop:
             WEIGHTS: cast("dict[str, Tensor]", setup.method.trainable_state(self.learner.model)),
             OPTIMIZER: optimizer_tensors(self.learner.optimizer, self.learner.model),
         }
+        setup.run.sync()  # a run that goes on from here never writes the curve up to here again
         path = save_checkpoint(setup.run.path, progress.step, tensors, state, self.identity)
         setup.run.emit(
             "checkpoint",
@@ -283,4 +286,4 @@ def check_requests(run: RunWriter) -> None:
 def interrupted(request: str, step: int) -> InterruptedRun:
     """Return the error that says a request was obeyed; after its state was saved."""
     done = "paused" if request == "pause" else "stopped"
-    return InterruptedRun(f"{done} at step {step}, on request", hint="`hftune resume` goes on from there.")
+    return InterruptedRun(f"{done} at step {step}, on request")

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, field, fields
 from typing import Any
 
 from hftune.data.batches import steps_per_epoch
-from hftune.recipe.schema import Recipe
+from hftune.recipe.schema import Recipe, TrainingSection
 from hftune.tasks import Task
 from hftune.training.schedule import warmup_count
 
@@ -80,6 +80,18 @@ class Progress:
         if kept.get("interval_loss", 0.0) is None:
             kept["interval_loss"] = math.nan
         return cls(**kept)
+
+    def follow(self, plan: Plan, training: TrainingSection) -> None:
+        """Go by a recipe that may have been changed since this was saved; changes nothing when it was not."""
+        self.per_device_batch_size = min(self.per_device_batch_size, training.per_device_train_batch_size)
+        self.best_value = self.best_metrics.get(plan.metric)
+        if self.best_value is None:
+            self.best_step, self.best_metrics = None, {}
+        patience = training.early_stopping_patience
+        if self.finished == "early-stopping" and (patience is None or self.evaluations_without_better < patience):
+            self.finished = ""
+        if self.finished in ("", "steps"):
+            self.finished = "steps" if self.step >= plan.total_steps else ""
 
 
 def make_plan(recipe: Recipe, task: Task, examples: int, world_size: int) -> Plan:

@@ -142,15 +142,15 @@ def _update(setup: Setup, learner: Learner, loss: float) -> tuple[float, bool]:
     norm = float(total.item())
     if limit and limit <= norm < math.inf:  # below the limit, torch would multiply every gradient by one
         torch.nn.utils.clip_grads_with_norm_(parameters, limit, total)
+    finite = math.isfinite(loss) and math.isfinite(norm)
     if scaler is not None:
-        # It skips the update itself when a gradient overflowed, which is how it finds its scale: not a bad step.
+        # It skips the update itself when a gradient overflowed, which is how it finds its scale: not a bad step, unless
+        # the scale has become so small that the gradients must be infinite by themselves.
         scaler.step(optimizer)
         scaler.update()
-        finite = math.isfinite(loss)
-    else:
-        finite = math.isfinite(loss) and math.isfinite(norm)
-        if finite:
-            optimizer.step()
+        finite = finite or (math.isfinite(loss) and scaler.get_scale() >= 1.0)
+    elif finite:
+        optimizer.step()
     optimizer.zero_grad(set_to_none=True)
     return norm, finite
 

@@ -16,11 +16,17 @@ _PACKAGES = {"tensorboard": ("tensorboard", "tensorboardX"), "wandb": ("wandb",)
 def require_trackers(training: TrainingSection) -> None:
     """Raise UsageError when a tracker's package is missing; Accelerate would log nowhere and say nothing."""
     for name in training.report_to:
-        if not any(find_spec(package) for package in _PACKAGES[name]):
+        if not any(map(_is_installed, _PACKAGES[name])):
             raise UsageError(
                 f"training.report_to: the package for {name} is not installed",
                 hint=f"pip install {_PACKAGES[name][0]}   (or: pip install 'hftune[{name}]')",
             )
+
+
+def _is_installed(package: str) -> bool:
+    # A folder of that name without code, such as the ./wandb that W&B writes its runs to, has a spec but no origin.
+    spec = find_spec(package)
+    return spec is not None and spec.origin is not None
 
 
 class Trackers:

@@ -131,6 +131,6 @@ def test_killed_at_every_forward_pass(uninterrupted: Any, tmp_path: Path):
 @pytest.mark.long
 @pytest.mark.parametrize("point", ["fsync", "rename", "emit"])
 def test_killed_at_every_kind_of_file_operation_and_event(uninterrupted: Any, tmp_path: Path, point: str):
-    # Every third: a save syncs seven times, so over the saves of a run each place in a save is met.
+    # Every third: a save syncs eight times, so over the saves of a run each place in a save is met.
     for at in range(1, uninterrupted[2][point] + 1, 1 if point == "rename" else 3):
         check_kill(uninterrupted, tmp_path / str(at), [(point, at)])

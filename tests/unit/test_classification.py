@@ -280,6 +280,9 @@ def test_class_weights_must_name_labels_and_fit_the_problem(tiny_bert_folder: Pa
     splits = make_splits(text=TEXTS, label=LABELS)
     with pytest.raises(RecipeError, match="Did you mean 'positive'"):
         make_prepared(make_recipe(tiny_bert_folder, {"class_weights": {"positiv": 2.0}}), tiny_bert_folder, splits)
+    nothing = {"positive": 0.0, "negative": 0.0}
+    with pytest.raises(RecipeError, match="every class weighs 0"):
+        make_prepared(make_recipe(tiny_bert_folder, {"class_weights": nothing}), tiny_bert_folder, splits)
     splits = make_splits(text=TEXTS, label=[0.5] * 6)
     with pytest.raises(RecipeError, match="regression has no classes"):
         make_prepared(make_recipe(tiny_bert_folder, {"class_weights": "balanced"}), tiny_bert_folder, splits)
@@ -350,6 +353,8 @@ def test_max_length_is_what_the_model_takes(tiny_bert_folder: Path) -> None:
     prepared = make_prepared(recipe, tiny_bert_folder, make_splits(text=[LONG * 3, *TEXTS[1:]], label=LABELS))
     assert max(prepared.splits["train"]["length"][:]) == 64
     assert {"max-length-capped", "truncated"} <= codes(prepared)
+    notice = next(notice for notice in prepared.notices if notice.code == "truncated")
+    assert notice.hint == "Set data.too_long: window.", "the model takes no more, whatever max_length is"
 
 
 def test_windows_cover_the_document_and_share_the_stride(tiny_bert_folder: Path) -> None:

@@ -15,7 +15,8 @@ from io import StringIO
 
 import pytest
 
-from hftune.commands.job import carry_out
+from hftune.commands.job import carry_out, check_and_train
+from hftune.commands.run import prepare
 from hftune.errors import DataError, HftuneError, InterruptedRun, RunLockedError
 from hftune.output import Output
 from hftune.runs import layout
@@ -172,6 +173,22 @@ def test_a_run_that_waits_can_be_stopped(run, words):
         assert carry_out(run, words, train=ends_well) == 130
     thread.join(30)
     assert read_state(run).status == "stopped"
+
+
+def test_a_hint_names_a_run_so_that_its_command_finds_it(recipe, tmp_path, words):
+    """A path, in a shell's words, where the run is not in the folder that commands look in."""
+    run = prepare(recipe, tmp_path / "my runs")
+    with run_lock(run), pytest.raises(RunLockedError) as caught:
+        carry_out(run, words, train=ends_well)
+    assert f"`hftune stop '{run}'` ends it" in caught.value.hint
+
+
+def test_an_error_that_says_how_to_resume_is_not_contradicted(run, words):
+    def fails(recipe, run, *, allow_inexact=False):
+        raise HftuneError("something changed", "Change it back, or `hftune resume abc --allow-inexact`.")
+
+    carry_out(run, words, train=fails)
+    assert words.stderr.getvalue().count("hftune resume") == 1
 
 
 def test_text_of_data_and_models_does_not_steer_the_terminal(run, words):

@@ -97,7 +97,8 @@ def test_header_mistakes_are_named(tmp_path):
 def test_broken_json_names_line_and_column(tmp_path):
     good = '{"text": "a"}\n'
     said = fails(write(tmp_path / "a.jsonl", good * 16 + '{"text": "a",}\n' + good))
-    assert "a.jsonl:17:1" in said
+    assert "a.jsonl:17:14: not JSON" in said
+    assert "b.jsonl:1:13: not JSON" in fails(write(tmp_path / "b.jsonl", '{"text": "a"\n'))
     assert "not JSON" in said
     assert "a.json:2:" in fails(write(tmp_path / "a.json", '[{"a": 1},\n {"a" 2}]'))
     assert "call the file .json" in fails(write(tmp_path / "b.jsonl", "[\n1]"))
@@ -155,9 +156,9 @@ def test_a_missing_file_names_the_nearest_in_its_folder(tmp_path):
     assert "Did you mean 'reviews.csv'?" in fails(tmp_path / "review.csv")
     assert "no folder" in fails(tmp_path / "nowhere" / "a.csv")
     assert "cannot be read: File name too long" in fails(tmp_path / ("a" * 5000 + ".csv"))
-    assert "unknown file type" in fails(tmp_path / "a.xlsx")
-    (tmp_path / "d.csv").mkdir()
-    assert "is a folder" in fails(tmp_path / "d.csv")
+    assert "unknown file type '.xlsx'" in fails(write(tmp_path / "a.xlsx", "a"))
+    (tmp_path / "d").mkdir()
+    assert "is a folder" in fails(tmp_path / "d")
 
 
 def test_files_leave_nothing_beside_them(tmp_path):

@@ -93,10 +93,10 @@ def test_every_missing_column_is_named():
     data = section(rows=ROWS, text="txet", label="lable", text_pair="x")
     with pytest.raises(RecipeError) as caught:
         require_columns(Dataset.from_list(ROWS), data, ["text", "text_pair", "label"], "the train split")
-    assert [(problem.key, problem.hint.partition(". ")[2]) for problem in caught.value.problems] == [
-        ("data.text", "Did you mean 'text'?"),
-        ("data.text_pair", "Choose one of: text, label."),
-        ("data.label", "Did you mean 'label'?"),
+    assert [(problem.key, problem.hint) for problem in caught.value.problems] == [
+        ("data.text", "Columns found: text, label. Did you mean 'text'?"),
+        ("data.text_pair", "Columns found: text, label."),
+        ("data.label", "Columns found: text, label. Did you mean 'label'?"),
     ]
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import shutil
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -283,6 +284,25 @@ def test_the_scale_of_fp16_gradients_is_saved_and_taken_up(
     carry_out(recipe, path)
     weights = f"{layout.MODEL}/model.safetensors"
     assert (path / weights).read_bytes() == (expected / weights).read_bytes()
+
+
+def test_fp16_gradients_that_overflow_at_every_scale_end_the_run(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """The scale begins at 2 ** 16 and is halved at each overflow: below one there is nothing left to find."""
+    monkeypatch.setattr(pipeline, "choose_precision", lambda wanted, device: Precision("fp16", device.type))
+    forward = step.forward
+
+    def overflowing(*arguments: Any) -> Any:
+        logits, batch = forward(*arguments)
+        logits.register_hook(lambda gradient: gradient * math.inf)
+        return logits, batch
+
+    monkeypatch.setattr(step, "forward", overflowing)
+    with pytest.raises(HftuneError, match="gradient has not been finite for 5 steps, at step 21") as caught:
+        carry_out(make_recipe(calm_bert, tiny_reviews, num_train_epochs=5))
+    path = caught.value.run  # type: ignore[attr-defined]
+    assert [alert["step"] for alert in alerts(path, "nan-loss")] == [17, 18, 19, 20]
 
 
 def test_emulated_bf16_trains_and_warns_that_it_is_slow(calm_bert: Path, tiny_reviews: Path):

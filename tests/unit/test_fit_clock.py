@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import os
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
 
+from hftune import tasks
 from hftune.recipe.load import parse_recipe
 from hftune.training import device
 from hftune.training.clock import Clock
-from hftune.training.progress import Progress
+from hftune.training.progress import Progress, make_plan
 from hftune.training.silent import SilentRun
 from hftune.training.trackers import Trackers, require_trackers
 
@@ -27,6 +29,17 @@ def test_the_clock_tells_speed_and_time_left_with_its_error():
     assert (second["tokens_per_second"], second["elapsed_seconds"], second["eta_seconds"]) == (25.0, 30.0, 60.0)
     third = clock.lap(40, tokens=1600, samples=80)
     assert third["eta_seconds"] == third["eta_error_seconds"] == 0.0
+
+
+def test_an_evaluation_slows_the_run_and_not_its_speed():
+    times = iter([0.0, 10.0, 12.0, 19.0, 27.0])
+    clock = Clock(total_steps=30, step=0, now=lambda: next(times))
+    clock.lap(10, tokens=1000, samples=50)
+    with clock.aside():
+        pass
+    lap = clock.lap(20, tokens=2000, samples=100)
+    assert (lap["tokens_per_second"], lap["samples_per_second"]) == (100.0, 5.0)
+    assert (lap["elapsed_seconds"], lap["eta_seconds"]) == (27.0, 13.5)
 
 
 class Tracker:
@@ -69,6 +82,19 @@ def test_a_tracker_without_its_package_is_an_error_that_names_the_command(monkey
         require_trackers(recipe(report_to=["tensorboard"]).training)
     assert "pip install tensorboard" in caught.value.hint
     require_trackers(recipe().training)
+
+
+def test_a_folder_named_like_a_tracker_is_not_its_package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    """W&B writes its runs into ./wandb, and Python takes any folder for a package without code."""
+    from hftune.errors import UsageError
+
+    if find_spec("wandb") is not None:
+        pytest.skip("wandb is installed")
+    (tmp_path / "wandb").mkdir()
+    monkeypatch.syspath_prepend(tmp_path)
+    assert find_spec("wandb") is not None
+    with pytest.raises(UsageError, match="wandb is not installed"):
+        require_trackers(recipe(report_to=["wandb"]).training)
 
 
 def test_threads_are_the_cores_this_process_may_use(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
@@ -114,6 +140,31 @@ def test_progress_survives_strict_json():
     back = Progress.from_json({**json.loads(text), "from_another_version": 1})
     assert math.isnan(back.interval_loss)
     assert back.best_metrics == {"loss": 0.1, "f1": None}
+
+
+def made_plan(**training: Any) -> tuple[Any, Any]:
+    wanted = recipe(learning_rate=1e-3, **training)
+    return make_plan(wanted, tasks.registry.load(wanted.task.name), examples=160, world_size=1), wanted.training
+
+
+def test_progress_goes_by_the_recipe_as_it_is_now():
+    saved = {
+        "step": 20, "per_device_batch_size": 16, "finished": "early-stopping", "evaluations_without_better": 2,
+        "best_step": 10, "best_value": 0.4, "best_metrics": {"loss": 0.4, "accuracy": 0.8},
+    }  # fmt: skip
+
+    def followed(**training: Any) -> Progress:
+        progress = Progress.from_json(saved)
+        progress.follow(*made_plan(**training))
+        return progress
+
+    assert followed(early_stopping_patience=2) == Progress.from_json(saved)
+    assert followed(early_stopping_patience=3).finished == ""
+    assert followed(max_steps=20).finished == "steps"
+    assert followed(per_device_train_batch_size=4).per_device_batch_size == 4
+    assert followed(per_device_train_batch_size=32).per_device_batch_size == 16
+    assert followed(metric_for_best_model="accuracy").best_value == 0.8
+    assert followed(metric_for_best_model="f1").best_step is None
 
 
 def test_a_silent_run_writes_nothing(tmp_path: Path):

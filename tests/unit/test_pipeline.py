@@ -19,7 +19,7 @@ from hftune.pipeline import train
 from hftune.recipe.load import dump_recipe, parse_recipe
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
-from hftune.runs.reader import read_events
+from hftune.runs.reader import load_state, read_events
 from hftune.runs.writer import RunWriter
 from hftune.training.environment import find_differences
 
@@ -123,12 +123,56 @@ def test_an_inexact_resume_is_allowed_and_says_what_differs(recipe: dict[str, An
     assert [event.data["step"] for event in events if event.kind == "train"] == list(range(1, 13))
 
 
+def test_an_inexact_attempt_that_dies_before_a_checkpoint_leaves_the_difference_standing(
+    recipe: dict[str, Any], monkeypatch: pytest.MonkeyPatch
+):
+    path = stop_at_step(changed(recipe, logging_steps=1), 2)
+    other = changed(recipe, logging_steps=1, learning_rate=1e-3)
+
+    def die(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+        patched.setattr(pipeline, "fit", die)
+        carry_out(other, path, allow_inexact=True)
+    assert json.loads((path / layout.ENVIRONMENT).read_text())["recipe"]["training.learning_rate"] == 1e-3
+    with pytest.raises(RunError, match=r"learning_rate: 0\.005 before, 0\.001 now"):
+        carry_out(other, path)
+    carry_out(changed(recipe, logging_steps=1), path)
+
+
+def test_a_run_that_is_past_its_new_last_step_takes_none(recipe: dict[str, Any]):
+    path = stop_at_step(changed(recipe, logging_steps=1), 4)
+    weights = (layout.checkpoints(path)[-1] / layout.TRAINABLE).read_bytes()
+    for last in (4, 3):
+        carry_out(changed(recipe, logging_steps=1, max_steps=last), path, allow_inexact=True)
+        assert [layout.checkpoint_step(one) for one in layout.checkpoints(path)] == [4]
+        assert (layout.checkpoints(path)[-1] / layout.TRAINABLE).read_bytes() == weights
+        result = [event.data for event in read_events(path) if event.kind == "result"][-1]
+        assert result["global_step"] == 4
+        assert set(result["metrics"]) == {"validation", "test"}
+
+
 def test_a_run_that_has_no_checkpoint_yet_starts_anew_with_what_there_is(recipe: dict[str, Any]):
     with RunWriter.create(Path("runs"), "tiny", dump_recipe(changed(recipe))) as run:
         run.ask("stop")
         with pytest.raises(InterruptedRun):
             train(changed(recipe), run)
     carry_out(changed(recipe, learning_rate=1e-4), run.path)
+
+
+def test_a_resumed_run_forgets_a_best_step_that_a_kill_has_undone(recipe: dict[str, Any]):
+    wanted = changed(recipe, logging_steps=1, eval_steps=2)
+    path = stop_at_step(wanted, 5)
+    with RunWriter.open(path) as run:
+        run.emit("best", step=6, metric="loss", value=0.0)
+    assert load_state(path).metric_value == 0.0
+    carry_out(wanted, path)
+    events = read_events(path)
+    (at,) = [index for index, event in enumerate(events) if event.kind == "resume"]
+    assert events[at + 1].kind == "best"
+    assert events[at + 1].data["step"] in (2, 4)
+    assert load_state(path).metric_value > 0.0
 
 
 def test_another_machine_with_the_same_bits_is_no_difference():
@@ -222,8 +266,18 @@ def test_other_trouble_is_not_disguised(recipe: dict[str, Any], monkeypatch: pyt
         carry_out(changed(recipe))
 
 
-def test_a_run_whose_environment_file_is_gone_cannot_go_on_exactly(recipe: dict[str, Any]):
+def test_a_run_that_says_nowhere_what_it_was_made_in_cannot_go_on_exactly(recipe: dict[str, Any]):
+    """As a run of an early version, whose checkpoints left that to environment.json."""
     path = stop_at_step(changed(recipe, logging_steps=1), 2)
+    manifest = layout.checkpoints(path)[0] / layout.MANIFEST
+    content = json.loads(manifest.read_text())
+    del content["environment"]
+    manifest.write_text(json.dumps(content))
+    there = (path / layout.ENVIRONMENT).read_text()
     (path / layout.ENVIRONMENT).unlink()
     with pytest.raises(RunError, match=r"environment\.json is missing"):
         carry_out(changed(recipe, logging_steps=1), path)
+    (path / layout.ENVIRONMENT).write_text(there)
+    with pytest.raises(RunError, match=r"learning_rate: 0\.005 before"):
+        carry_out(changed(recipe, logging_steps=1, learning_rate=1e-3), path)
+    carry_out(changed(recipe, logging_steps=1), path)
