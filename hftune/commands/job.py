@@ -201,10 +201,13 @@ def failed(run: RunWriter, error: BaseException) -> Outcome:
 
 
 def check_and_train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Metrics:
-    """Train, and look at the data in the first attempt, unless the run was started without."""
+    """Train, and look at the data before, unless the run was started without.
+
+    In every attempt: what makes figures doubtful stands in metrics.json, which must not depend on a kill.
+    """
     wait_politely_when_busy()
     from hftune import pipeline
     from hftune.preflight.inspect import findings
 
-    look = findings if run.attempt == 1 and read_launch(run.path).check else None
+    look = findings if read_launch(run.path).check else None
     return pipeline.train(recipe, run, allow_inexact=allow_inexact, look=look)

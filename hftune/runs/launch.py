@@ -37,7 +37,7 @@ def start_job(run: Path, *, processes: int = 1, allow_inexact: bool = False) -> 
 
 @dataclass(frozen=True)
 class Launch:
-    """How a run was started: with how many processes, and whether its data are looked at before the first attempt."""
+    """How a run was started: with how many processes, and whether its data are looked at before it trains."""
 
     processes: int = 1
     check: bool = True

@@ -20,9 +20,11 @@ from hftune.commands.run import prepare
 from hftune.errors import DataError, HftuneError, InterruptedRun, RunLockedError
 from hftune.output import Output
 from hftune.runs import layout
+from hftune.runs.launch import Launch, write_launch
 from hftune.runs.lock import device_lock, run_lock
 from hftune.runs.reader import EventTail, load_state, read_events, read_state
 from hftune.runs.requests import request
+from hftune.runs.writer import RunWriter
 
 
 def ends_well(recipe, run, *, allow_inexact=False):
@@ -317,3 +319,18 @@ def test_a_terminal_that_vanishes_stops_the_run_with_its_state_saved(run):
     os.close(outside)
     assert child.wait(30) == 143
     assert read_state(run).status == "stopped"
+
+
+def test_the_data_are_looked_at_in_every_attempt_unless_told_otherwise(recipe, run, monkeypatch):
+    """What is found goes into metrics.json, which is the same for a run that was killed."""
+    from hftune import pipeline
+    from hftune.preflight.inspect import findings
+
+    looks = []
+    monkeypatch.setattr(pipeline, "train", lambda recipe, run, allow_inexact, look: looks.append(look))
+    for check in (True, True, False):
+        write_launch(run, Launch(check=check))
+        with RunWriter.open(run) as writer:
+            check_and_train(recipe, writer)
+    assert looks == [findings, findings, None]
+    assert load_state(run).attempt == 3
