@@ -8,8 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-from hftune.commands.display import Display
-from hftune.commands.job import Outcome, as_record, failed, interrupted, show, wait_for_devices
+from hftune.commands.job import Outcome, failed, interrupted, show, telling, wait_for_devices
 from hftune.commands.signals import Signals, asking_to_stop
 from hftune.commands.streams import into_log
 from hftune.commands.summary import read_metrics
@@ -17,6 +16,7 @@ from hftune.errors import EXIT_DONE, EXIT_FAILED, InterruptedRun, RunError
 from hftune.output import Output
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
+from hftune.runs.events import Event
 from hftune.runs.reader import EventTail, load_state
 from hftune.runs.requests import request
 from hftune.runs.state import ACTIVE
@@ -33,8 +33,12 @@ def carry_out_in_group(
 ) -> Outcome:
     """Train with `processes` processes under this one, which trains nothing itself."""
     with ExitStack() as stack:
+        run = stack.enter_context(RunWriter.open(path))  # before signals: it forgets requests of earlier attempts
+        run.start_heartbeat()
         people = stack.enter_context(into_log(path / layout.LOG, output))
         display = stack.enter_context(show(people, path))
+        tell = telling(display, people)
+        run.subscribe(tell)
 
         def ask(words: str) -> None:
             request(path, "stop")
@@ -42,14 +46,12 @@ def carry_out_in_group(
 
         signals = stack.enter_context(asking_to_stop(ask))
         held = stack.enter_context(ExitStack())
-        with RunWriter.open(path) as run:
-            run.start_heartbeat()
-            try:
-                wait_for_devices(run, recipe, processes, held)
-            except InterruptedRun as error:
-                return interrupted(run, signals, error.message)
-            run.hand_over(to_child=True)
-        with _shown(path, display, people):
+        try:
+            wait_for_devices(run, recipe, processes, held)
+        except InterruptedRun as error:
+            return interrupted(run, signals, error.message)
+        run.hand_over(to_child=True)
+        with _following(path, tell):
             try:
                 code = (launch or _launch)(path, processes, allow_inexact)
             except KeyboardInterrupt:
@@ -84,16 +86,15 @@ def _ended(path: Path, how: Callable[[RunWriter], Outcome]) -> Outcome:
 
 
 @contextmanager
-def _shown(path: Path, display: Display, people: Output) -> Iterator[None]:
-    """Feed the display from events.jsonl, in a thread: this one waits for the group."""
+def _following(path: Path, tell: Callable[[Event], None]) -> Iterator[None]:
+    """Tell events as they come into events.jsonl, in a thread: this one waits for the group."""
     ended = threading.Event()
     tail = EventTail(path)
-    tail.poll()  # earlier attempts
+    tail.poll()  # earlier attempts, and what this process has told
 
     def feed() -> None:
         for event in tail.poll():
-            people.emit(as_record(event))
-            display.feed(event)
+            tell(event)
 
     def follow() -> None:
         while not ended.wait(POLL_SECONDS):

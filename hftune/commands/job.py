@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 import time
 import traceback
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -93,8 +93,7 @@ def _in_this_process(path: Path, recipe: Recipe, output: Output, allow_inexact: 
         run.start_heartbeat()
         people = stack.enter_context(into_log(path / layout.LOG, output))
         display = stack.enter_context(show(people, path))
-        run.subscribe(display.feed)
-        run.subscribe(lambda event: people.emit(as_record(event)))
+        run.subscribe(telling(display, people))
 
         def ask(words: str) -> None:
             run.ask("stop")
@@ -142,6 +141,16 @@ def wait_for_devices(run: RunWriter, recipe: Recipe, processes: int, held: ExitS
 def show(people: Output, path: Path) -> Display:
     """Return the display of a run: on stdout, or on stderr in plain lines when stdout is for programs."""
     return Display(people.stderr, path.name, live=False) if people.json else Display(people.stdout, path.name)
+
+
+def telling(display: Display, people: Output) -> Callable[[Event], None]:
+    """Return what tells an event to a person, and with --json to a program."""
+
+    def tell(event: Event) -> None:
+        people.emit(as_record(event))
+        display.feed(event)
+
+    return tell
 
 
 def as_record(event: Event) -> dict[str, Any]:

@@ -7,10 +7,13 @@ import subprocess
 import sys
 import threading
 import time
+from contextlib import contextmanager
 
 import pytest
 
+from hftune.commands import group
 from hftune.commands.group import carry_out_in_group
+from hftune.commands.signals import asking_to_stop
 from hftune.runs import layout
 from hftune.runs.lock import device_lock
 from hftune.runs.reader import load_state, read_events, read_state
@@ -106,6 +109,28 @@ def test_a_group_waits_for_its_device_and_can_be_stopped_meanwhile(recipe, run, 
         outcome = carry_out_in_group(run, recipe, words, 2, False, lambda *arguments: pytest.fail("was started"))
     thread.join(30)
     assert (outcome.status, outcome.exit_code, read_state(run).status) == ("stopped", 130, "stopped")
+    assert "queued: cpu is in use by process" in words.stdout.getvalue()
+
+
+def test_a_signal_at_the_very_start_of_a_later_attempt_is_not_lost(recipe, run, words, monkeypatch):
+    with RunWriter.open(run) as first:
+        first.set_state(status="stopped")
+
+    @contextmanager
+    def signalled(ask):
+        with asking_to_stop(ask) as signals:
+            os.kill(os.getpid(), signal.SIGTERM)
+            yield signals
+
+    def launch(path, processes, allow_inexact):
+        with RunWriter.open(path) as rank_0:
+            assert rank_0.requests() == {"stop"}
+            rank_0.set_state(status="stopped", exit_code=130)
+        return 130
+
+    monkeypatch.setattr(group, "asking_to_stop", signalled)
+    outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
+    assert (outcome.status, outcome.exit_code) == ("stopped", 143)
 
 
 def test_holding_a_group_loads_no_torch_before_it_starts():
