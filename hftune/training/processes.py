@@ -6,8 +6,10 @@ TCP store listens on every interface, also when it is given 127.0.0.1.
 
 from __future__ import annotations
 
+import ctypes
 import os
 import secrets
+import signal
 import socket
 import sys
 import tempfile
@@ -26,6 +28,7 @@ RANK_MODULE = "hftune.commands.rank"
 STORE_VARIABLE = "HFTUNE_PROCESS_STORE"
 _LAUNCHER_VARIABLE = "HFTUNE_LAUNCHER_PID"
 _WATCH_SECONDS = 0.5
+_PR_SET_PDEATHSIG = 1
 
 
 def launch(path: Path, processes: int, allow_inexact: bool = False) -> int:
@@ -92,7 +95,12 @@ def launcher_alive() -> bool:
 
 
 def end_with_launcher() -> None:
-    """End this process when the one that launched it has gone: no rank is left behind without it."""
+    """End this process when the one that launched it has gone: no rank is left behind without it.
+
+    On Linux at once and by the kernel, because the run's lock is free from then on.
+    """
+    if sys.platform == "linux":
+        ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
     def watch() -> None:
         while launcher_alive():
