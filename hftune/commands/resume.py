@@ -32,10 +32,16 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     with run_lock(run, "resuming"):
         if _status(run) == "done" and not arguments.set:
             return _done(run, output)
-        if arguments.set:
-            _change_recipe(run, arguments.set)
         launch = read_launch(run)
         processes = arguments.processes or launch.processes
+        if processes != launch.processes and layout.checkpoints(run) and not arguments.allow_inexact:
+            # Training would refuse as well, but later: after this number was written down for all later attempts.
+            raise UsageError(
+                f"{run.name} was trained with --processes {launch.processes} so far",
+                hint="Another number gives other bits: give --allow-inexact as well, or leave --processes out.",
+            )
+        if arguments.set:
+            _change_recipe(run, arguments.set)
         write_launch(run, replace(launch, processes=processes))
     if arguments.detach:
         return in_background(run, output, processes, arguments.allow_inexact)

@@ -114,6 +114,15 @@ def test_resume_refuses_a_changed_recipe_unless_told(run, capsys):
     assert cli.run(["resume", "latest", "--processes", "0"]) == 2
 
 
+def test_resume_refuses_another_number_of_processes_unless_told(run, capsys):
+    run.close()
+    write_launch(run.path, Launch(1, True))
+    (run.path / layout.CHECKPOINTS / layout.checkpoint_name(1)).mkdir(parents=True)
+    assert cli.run(["resume", "latest", "--processes", "2"]) == 2
+    assert "--allow-inexact" in capsys.readouterr().err
+    assert read_launch(run.path) == Launch(1, True)
+
+
 def test_resume_of_a_run_in_use_is_73(run, capsys):
     with run_lock(run.path, "training"):
         assert cli.run(["resume", "latest"]) == 73
