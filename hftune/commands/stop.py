@@ -40,9 +40,11 @@ def ask(run: Path, name: Literal["stop", "pause"], timeout: float | None, output
             output.note(f"hftune: no longer waiting; the request to {name} stands")
             return EXIT_INTERRUPTED
         if state.status in ACTIVE:
+            alone = read_launch(run).processes == 1  # of several, the pid is that of one which cannot save for all
+            other_way = f" `kill {state.pid}` on {state.host} asks in another way." if alone else ""
             raise RunError(
                 f"{run.name} has not answered for {timeout:g} s ({_where(state)})",
-                hint=f"The request stands. `kill {state.pid}` on {state.host} asks in another way.",
+                hint=f"The request stands.{other_way}",
             )
         withdraw(run, name)  # when the run ended before it read the request
         said = f"{run.name} is {state.status}" + (f" at step {state.step:,}" if state.step else "")

@@ -81,6 +81,9 @@ def test_a_run_that_does_not_answer_is_named_after_the_timeout(run, capsys):
     error = capsys.readouterr().err
     assert "has not answered for 0.01 s (tokenizing)" in error and f"kill {os.getpid()}" in error
     assert run.requests() == {"stop"}
+    write_launch(run.path, Launch(2))  # the pid is that of the first of several, which a signal would kill unsaved
+    assert cli.run(["stop", "latest", "--timeout", "0.01"]) == 1
+    assert "kill" not in capsys.readouterr().err
 
 
 def test_ctrl_c_while_waiting_leaves_the_request(run):
