@@ -14,6 +14,7 @@ from hftune.runs.reader import RunSummary, default_runs_dir, list_runs
 from hftune.sanitize import sanitize
 
 NAME_WIDTH = 40  # at most: what follows then still fits in 80 columns for names of a usual length
+METRIC_WIDTH = 18
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -39,14 +40,19 @@ def _row(width: int, run: RunSummary, now: float) -> str:
     if state is None:
         return f"{name:<{width}} unreadable: {sanitize(run.problem)}"
     steps = f"{state.step}/{state.total_steps}" if state.total_steps else ""
-    metric = f"{sanitize(state.metric)} {figure(state.metric_value)}" if state.metric else ""
+    metric = _metric(sanitize(state.metric), figure(state.metric_value)) if state.metric else ""
     return _line(
         width, name, sanitize(state.status), steps, metric, duration(now - state.created) if state.created else ""
     )
 
 
+def _metric(name: str, value: str) -> str:
+    room = METRIC_WIDTH - 1 - len(value)
+    return f"{name if len(name) <= room else f'{name[: room - 1]}…'} {value}"
+
+
 def _line(width: int, name: str, status: str, steps: str, metric: str, age: str) -> str:
-    return f"{name:<{width}} {status:<10} {steps:>9} {metric:<15} {age}".rstrip()
+    return f"{name:<{width}} {status:<10} {steps:>9} {metric:<{METRIC_WIDTH}} {age}".rstrip()
 
 
 def _record(run: RunSummary) -> dict[str, Any]:

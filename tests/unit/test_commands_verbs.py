@@ -173,6 +173,17 @@ def test_runs_are_listed_with_what_matters(run, capsys):
     assert [entry["status"] for entry in listed] == ["training", "unreadable"]
 
 
+def test_a_list_of_runs_fits_in_80_columns_whatever_the_metric_is_called(run, capsys):
+    run.emit("plan", total_steps=123_456)
+    run.emit("train", step=12_345, metrics={}, timing={})
+    run.emit("best", step=250, metric="matthews_correlation", value=-0.8661)
+    run.set_state(status="training")
+    assert cli.run(["runs"]) == 0
+    _, row = capsys.readouterr().out.splitlines()
+    assert len(row) <= 80
+    assert "12345/123456 matthews_… -0.8661" in row
+
+
 def test_no_runs_says_how_to_make_one(capsys, tmp_path):
     assert cli.run(["runs", "--runs-dir", str(tmp_path / "none")]) == 0
     assert "hftune run RECIPE" in capsys.readouterr().out
