@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
 
 
@@ -54,6 +53,6 @@ def count(number: Any) -> str:
     return f"{number:,.0f}"
 
 
-def metrics(values: Mapping[str, Any], skip: tuple[str, ...] = ()) -> str:
-    """Return `accuracy 0.861  loss 0.398`."""
-    return "  ".join(f"{name} {figure(value)}" for name, value in values.items() if name not in skip)
+def many(number: Any, noun: str) -> str:
+    """Return a number of things: `1 epoch`, `2.5 epochs`, `8,400 examples`."""
+    return f"{figure(number)} {noun}" + ("" if number == 1 else "s")

@@ -7,11 +7,12 @@ Text from data, models and recipes is sanitized and never read as markup.
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from textwrap import fill
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Self, TextIO
 
-from hftune.figures import count, duration, figure, metrics, size
+from hftune.figures import count, duration, figure, many, size
 from hftune.runs.events import Event
 from hftune.runs.state import ACTIVE
 from hftune.sanitize import sanitize
@@ -25,6 +26,7 @@ REFRESH_PER_SECOND = 4
 # A step can take a millisecond: a plain line for each would be a flood, also when a finished run is replayed.
 PLAIN_TRAIN_SECONDS = 1.0
 SHOWN_METRICS = 3
+PLAIN_WIDTH = 80
 MARKS = {"error": "✗", "warning": "!", "info": "·"}
 STYLES = {"error": "bold red", "warning": "yellow", "info": ""}
 
@@ -129,7 +131,8 @@ class Display:
 
             self._console.print(Text(line, style=style))
         else:
-            print(line, file=self._stream, flush=True)
+            wrapped = fill(line, PLAIN_WIDTH, subsequent_indent="  ", break_long_words=False, break_on_hyphens=False)
+            print(wrapped, file=self._stream, flush=True)
 
     def render(self) -> RenderableType:
         """Return the live block, at most four lines that fit in 80 columns."""
@@ -184,7 +187,7 @@ class Display:
         now = self.following
         if not now.evaluation:
             return ""
-        text = f"{now.evaluation.get('split', '')}  {_headline_metrics(now.evaluation, now)}"
+        text = "  ".join([str(now.evaluation.get("split", "")), *_headline_metrics(now.evaluation, now)])
         if now.best:
             text += f"  (best {figure(now.best.get('value'))} at {now.best.get('step')})"
         return sanitize(text)
@@ -226,36 +229,44 @@ def _plan(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     trained, parameters = data.get("trainable_parameters"), data.get("parameters")
     share = f" ({count(trained)} trained)" if trained != parameters else ""
     processes = f" x {data['processes']}" if _int(data.get("processes")) > 1 else ""
-    threads = data.get("threads")
     return (
-        f"plan: {_int(data.get('total_steps')):,} steps, {figure(data.get('num_train_epochs'))} epochs of "
-        f"{_int(data.get('train_examples')):,} examples, {count(parameters)} parameters{share}, "
-        f"{data.get('device')}{processes} {data.get('precision')}, {threads} thread{'s' if threads != 1 else ''}"
+        f"plan: {many(_int(data.get('total_steps')), 'step')}, {many(data.get('num_train_epochs'), 'epoch')} of "
+        f"{many(_int(data.get('train_examples')), 'example')}, {count(parameters)} parameters{share}, "
+        f"{data.get('device')}{processes} {data.get('precision')}, {many(data.get('threads'), 'thread')}"
     ), ""
 
 
 def _train(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     timing = data.get("timing") or {}
-    parts = [f"step {now.step:,}/{now.total:,}", *_train_figures(data.get("metrics") or {}), *_speed(timing)]
-    if timing.get("eta_seconds") is not None:
-        parts.append(f"ETA {duration(timing['eta_seconds'])}")
-    return "  ".join(parts), ""
+    figures, speed = _train_figures(data.get("metrics") or {}), _speed(timing)
+    left = [f"ETA {duration(timing['eta_seconds'])}"] if timing.get("eta_seconds") is not None else []
+    parts = [f"step {now.step:,}/{now.total:,}", *figures, *speed, *left]
+    return _fitting(parts, [*reversed(speed), *reversed(figures[1:])]), ""
 
 
 def _eval(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     seconds = (data.get("timing") or {}).get("seconds")
-    took = f", {duration(seconds)}" if seconds is not None else ""
-    return (
-        f"eval  step {_int(data.get('step')):,}  {data.get('split')}  {_headline_metrics(data, now)}  "
-        f"({_int(data.get('examples')):,} examples{took})"
-    ), "bold"
+    took = [duration(seconds)] if seconds is not None else []
+    examples, values = many(_int(data.get("examples")), "example"), _headline_metrics(data, now)
+    parts = [f"eval  step {_int(data.get('step')):,}", str(data.get("split")), *values, examples, *took]
+    return _fitting(parts, [examples, *values[2:], *took, *values[1:2]]), "bold"
 
 
-def _headline_metrics(data: Mapping[str, Any], now: Following) -> str:
+def _headline_metrics(data: Mapping[str, Any], now: Following) -> list[str]:
     """Return the metric that picks the best model, the loss, and one more: what fits on a line."""
     values = data.get("metrics") or {}
     names = list(dict.fromkeys([str(now.plan.get("metric")), "loss", *values]))
-    return metrics({name: values[name] for name in [name for name in names if name in values][:SHOWN_METRICS]})
+    return [f"{name} {figure(values[name])}" for name in names if name in values][:SHOWN_METRICS]
+
+
+def _fitting(parts: Iterable[str], spare: Iterable[str]) -> str:
+    """Return parts as one line, without as many of `spare`, in their order, as it takes to fit in 80 columns."""
+    shown = list(parts)
+    for part in spare:
+        if len("  ".join(shown)) <= PLAIN_WIDTH:
+            break
+        shown.remove(part)
+    return "  ".join(shown)
 
 
 def _checkpoint(data: Mapping[str, Any], now: Following) -> tuple[str, str]:

@@ -59,18 +59,60 @@ def test_plain_lines_say_what_happens():
     assert shown == [
         "queued: cpu is in use by process 7",
         "reading data",
-        "plan: 500 steps, 3 epochs of 8,400 examples, 22.7M parameters (150K trained), cpu fp32, 2 threads",
+        "plan: 500 steps, 3 epochs of 8,400 examples, 22.7M parameters (150K trained),",
+        "  cpu fp32, 2 threads",
         "step 10/500  loss 0.4121  lr 1.9e-05  grad 1.42  1,840 tok/s  2 GiB  ETA 1m12s",
-        "eval  step 10  validation  accuracy 0.861  loss 0.398  f1 0.8  (872 examples, 3.1s)",
+        "eval  step 10  validation  accuracy 0.861  loss 0.398  f1 0.8  3.1s",
         "saved step 10  (95.4 MiB, 0.2s)",
         "going on after step 10; set aside as broken: step-00000020; not exact: threads",
         "! the loss is not finite Lower it.",
     ]
 
 
+LONG_PLAN = {**PLAN, "total_steps": 123_456, "metric": "matthews_correlation"}
+LONG_TIMING = {"tokens_per_second": 123_840.2, "memory_bytes": 45.7 * 2**30, "eta_seconds": 72_000.0}
+
+
+def evaluation(step, **metrics):
+    return event("eval", step=step, split="validation", examples=1058, metrics=metrics, timing={"seconds": 7.4})
+
+
+def test_plain_lines_fit_in_80_columns_and_keep_what_matters():
+    metrics = {"loss": 12.3456, "learning_rate": 1.9e-05, "grad_norm": 1423.1}
+    shown = lines(
+        event("plan", **LONG_PLAN),
+        event("train", step=12_345, metrics=metrics, timing=LONG_TIMING),
+        evaluation(12_345, loss=0.3395, accuracy=0.8592, matthews_correlation=-0.8592, f1=0.5),
+        event("alert", level="warning", code="x", message="word " * 40, hint="Another word. " * 10),
+        event("resume", step=12_345, inexact=["recipe.training.learning_rate: 5e-05 before, 1e-05 now"] * 3),
+    )
+    assert max(map(len, shown)) <= 80
+    assert "step 12,345/123,456  loss 12.3456  lr 1.9e-05  grad 1.42e+03  ETA 20h00m" in shown
+    assert "eval  step 12,345  validation  matthews_correlation -0.8592  loss 0.3395  7.4s" in shown
+    assert [line[:2] for line in shown if line.startswith("  ")]
+
+
+def test_an_evaluation_says_its_figures_before_how_many_examples_they_are_of():
+    shown = lines(
+        event("plan", **PLAN),
+        evaluation(529, loss=0.3395, accuracy=0.8592, f1=0.8592),
+        evaluation(530, loss=0.3395, accuracy=0.8592),
+    )
+    assert shown[-2:] == [
+        "eval  step 529  validation  accuracy 0.8592  loss 0.3395  f1 0.8592  7.4s",
+        "eval  step 530  validation  accuracy 0.8592  loss 0.3395  1,058 examples  7.4s",
+    ]
+
+
+def test_one_is_not_many():
+    plan = {**PLAN, "total_steps": 1, "num_train_epochs": 1.0, "train_examples": 1, "threads": 1}
+    shown = " ".join(" ".join(lines(event("plan", **plan))).split())
+    assert shown.startswith("plan: 1 step, 1 epoch of 1 example, ") and shown.endswith(" 1 thread")
+
+
 def test_plain_train_lines_come_once_a_second_and_at_the_end():
     shown = lines(event("plan", **PLAN), *(train(step, time=step / 64) for step in range(1, 501)))
-    steps = [int(line.split()[1].split("/")[0]) for line in shown[1:]]
+    steps = [int(line.split()[1].split("/")[0]) for line in shown if line.startswith("step")]
     assert steps == [1, 65, 129, 193, 257, 321, 385, 449, 500]
 
 
