@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import subprocess
 import sys
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -32,4 +33,8 @@ def test_a_rank_ends_with_its_launcher_at_once():
         assert launcher.stdout is not None
         rank = psutil.Process(int(launcher.stdout.readline()))
         launcher.kill()
-        rank.wait(timeout=30)
+        try:
+            rank.wait(timeout=30)
+        finally:
+            with suppress(psutil.NoSuchProcess):
+                rank.kill()
