@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -126,7 +127,7 @@ def _announce(setup: Setup, model: PreTrainedModel, progress: Progress) -> None:
         train_examples=plan.examples,
         examples={name: len(split) for name, split in setup.prepared.splits.items()},
         per_device_train_batch_size=progress.per_device_batch_size,
-        gradient_accumulation_steps=plan.batch_size // (progress.per_device_batch_size * plan.world_size),
+        gradient_accumulation_steps=math.ceil(plan.batch_size / (progress.per_device_batch_size * plan.world_size)),
         processes=plan.world_size,
         parameters=sum(size for size, _ in sizes),
         trainable_parameters=sum(size for size, learns in sizes if learns),

@@ -229,6 +229,19 @@ def test_a_run_resumed_after_memory_ran_out_goes_on_with_the_smaller_batch(
         assert (path / name).read_bytes() == (expected / name).read_bytes()
 
 
+def test_a_batch_that_does_not_halve_evenly_is_counted_in_as_many_parts_as_it_takes(
+    calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
+):
+    recipe = make_recipe(calm_bert, tiny_reviews, per_device_train_batch_size=5, max_steps=3)
+    small_memory(monkeypatch, fits=2)
+    with pytest.raises(InterruptedRun) as caught:
+        carry_out(recipe, subscriber=ask_at("train", 2, "stop"))
+    path = caught.value.run  # type: ignore[attr-defined]
+    carry_out(recipe, path)
+    plan = [event.data for event in read_events(path) if event.kind == "plan"][-1]
+    assert (plan["per_device_train_batch_size"], plan["gradient_accumulation_steps"]) == (2, 3)
+
+
 def test_out_of_memory_with_one_example_says_what_to_do(
     calm_bert: Path, tiny_reviews: Path, monkeypatch: pytest.MonkeyPatch
 ):
