@@ -21,6 +21,7 @@ from hftune.runs.reader import EventTail, load_state
 from hftune.runs.requests import request
 from hftune.runs.state import ACTIVE
 from hftune.runs.writer import RunWriter
+from hftune.threads import wait_politely_when_busy
 
 POLL_SECONDS = 0.1
 
@@ -111,6 +112,7 @@ def _following(path: Path, tell: Callable[[Event], None]) -> Iterator[None]:
 
 
 def _launch(path: Path, processes: int, allow_inexact: bool) -> int:
+    wait_politely_when_busy()  # once, for all of the group: each would take the others for company
     from hftune.training.processes import launch
 
     return launch(path, processes, allow_inexact)

@@ -8,9 +8,12 @@ import sys
 import threading
 import time
 from contextlib import contextmanager
+from pathlib import Path
 
+import psutil
 import pytest
 
+from hftune import threads
 from hftune.commands import group
 from hftune.commands.group import carry_out_in_group
 from hftune.commands.signals import asking_to_stop
@@ -19,6 +22,7 @@ from hftune.runs.lock import device_lock
 from hftune.runs.reader import load_state, read_events, read_state
 from hftune.runs.requests import request
 from hftune.runs.writer import RunWriter
+from hftune.training import processes
 
 
 def as_rank_0(path, **state):
@@ -131,6 +135,18 @@ def test_a_signal_at_the_very_start_of_a_later_attempt_is_not_lost(recipe, run, 
     monkeypatch.setattr(group, "asking_to_stop", signalled)
     outcome = carry_out_in_group(run, recipe, words, 2, False, launch)
     assert (outcome.status, outcome.exit_code) == ("stopped", 143)
+
+
+def test_the_processes_of_a_group_are_no_company_to_each_other(monkeypatch):
+    monkeypatch.delitem(sys.modules, "torch", raising=False)
+    for name in threads.SETTINGS:
+        monkeypatch.setenv(name, "")  # so that it is taken away again
+        monkeypatch.delenv(name)
+    monkeypatch.setattr(psutil, "cpu_percent", lambda interval: 3.0)
+    inherited = []
+    monkeypatch.setattr(processes, "launch", lambda *given: inherited.append(os.environ["GOMP_SPINCOUNT"]))
+    group._launch(Path("run"), 2, False)
+    assert inherited == [str(threads.SPINS)]
 
 
 def test_holding_a_group_loads_no_torch_before_it_starts():

@@ -1,4 +1,4 @@
-"""Threads sleep while they wait when the machine is busy, and spin when it is quiet."""
+"""Threads sleep while they wait when the machine is busy, and spin for a moment when it is quiet."""
 
 from __future__ import annotations
 
@@ -13,8 +13,10 @@ def before_torch(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(__import__("sys").modules, "torch", raising=False)
 
 
-@pytest.mark.parametrize(("busy", "expected"), [(3.0, {}), (55.0, {"OMP_WAIT_POLICY": "PASSIVE"})])
-def test_threads_sleep_only_beside_other_work(
+@pytest.mark.parametrize(
+    ("busy", "expected"), [(3.0, {"GOMP_SPINCOUNT": "2500"}), (55.0, {"OMP_WAIT_POLICY": "PASSIVE"})]
+)
+def test_threads_sleep_beside_other_work_and_never_spin_for_long(
     busy: float, expected: dict[str, str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(psutil, "cpu_percent", lambda interval: busy)
