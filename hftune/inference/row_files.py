@@ -136,8 +136,15 @@ class CsvRows:
 
     def __iter__(self) -> Iterator[Row]:
         assert self.columns is not None
+        ended = False
+
+        def lines() -> Iterator[str]:
+            nonlocal ended
+            yield from file
+            ended = True
+
         with self._open() as file:
-            reader = csv.reader(file, delimiter=self.delimiter)
+            reader = csv.reader(lines(), delimiter=self.delimiter)
             next(reader)
             while True:
                 start = reader.line_num + 1
@@ -150,7 +157,10 @@ class CsvRows:
                     continue
                 if not fields:
                     continue
-                yield self._row(start, fields)
+                row = self._row(start, fields)
+                if ended:  # only within quotes does a row ask for more than its own lines
+                    row.error = row.error or "a quote opened here is never closed: the rest of the file is in this row"
+                yield row
 
     def _row(self, number: int, fields: list[str]) -> Row:
         assert self.columns is not None

@@ -158,6 +158,16 @@ def test_a_file_keeps_order_and_columns_and_its_bad_rows(
     assert not sink.with_name("out.csv.partial").exists()
 
 
+@pytest.mark.parametrize("end", ["", "\n"])
+def test_a_quote_that_is_never_closed_is_a_bad_row_and_not_one_long_text(tmp_path: Path, end: str) -> None:
+    source = tmp_path / "in.csv"
+    source.write_text('id,text\n1,good\n2,"bad\n3,fine\n4,ok' + end)
+    first, last = row_files.open_rows(source)
+    assert not first.error and last.number == 3 and "never closed" in last.error
+    source.write_text('id,text\n1,"good\nfilm"\n2,"a ""b"" c"' + end)
+    assert not any(row.error for row in row_files.open_rows(source))
+
+
 def test_a_label_is_the_same_in_a_file_and_alone(classifier: Path, tmp_path: Path) -> None:
     texts = ["very " * (number % 9) + "good" for number in range(100)]
     source, sink = tmp_path / "in.txt", tmp_path / "out.jsonl"
