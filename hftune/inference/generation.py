@@ -145,6 +145,8 @@ def write_answer(
     import torch
     from transformers import GenerationConfig, LogitsProcessorList, StoppingCriteriaList
 
+    from hftune.modeling.loading import quiet
+
     ends = end_tokens(model, tokenizer)
     seed = None if decoding.greedy else (secrets.randbits(32) if decoding.seed is None else decoding.seed)
     if seed is not None:
@@ -164,7 +166,7 @@ def write_answer(
     if decoding.ban:
         processors.append(_banned_processor(model, tokenizer, prompt, decoding.ban))
     try:
-        with torch.inference_mode():
+        with torch.inference_mode(), quiet():  # transformers takes a prompt of end-of-text alone for padding
             model.generate(
                 input_ids=ids,
                 attention_mask=torch.ones_like(ids),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from pathlib import Path
 from typing import Any
@@ -88,8 +89,12 @@ def test_a_prompt_too_long_keeps_its_end_and_says_so(predictor: Predictor) -> No
     assert answer.tokens <= 64 and "at most" in answer.notes[0]
 
 
-def test_an_empty_prompt_begins_a_text(predictor: Predictor) -> None:
+def test_an_empty_prompt_begins_a_text_without_a_warning(
+    predictor: Predictor, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     assert predictor.generate("", Decoding(seed=1)).prompt_tokens == 1
+    assert not caplog.records
 
 
 def test_a_running_text_puts_each_line_on_its_own(predictor: Predictor) -> None:
