@@ -128,7 +128,7 @@ class _Chat:
             key, _, value = rest.partition(sign)
             self._conversation.set({key.strip().replace("-", "_"): parse_setting(key, value.strip())})
         settings = self._conversation.decoding.to_dict()
-        self._output.note("  " + "  ".join(f"{key}={sanitize(value)}" for key, value in settings.items()))
+        self._output.note("\n".join(f"  {key}={sanitize(value)}" for key, value in settings.items()))
 
     def _show_loading(self, event: Event) -> None:
         if event["event"] == "progress":
