@@ -69,7 +69,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
 
         _now(run, "tokenizing")
         base_config = load_config(recipe.model, folder, tokenizer)
-        method.check(recipe.method.config or method.Config(), recipe.model, base_config, recipe.task.name)
+        method.check(recipe.method.settings(method.Config), recipe.model, base_config, recipe.task.name)
         prepared = task.prepare(recipe, splits, tokenizer, base_config)
         if look is not None:
             _now(run, "looking at the data")
@@ -78,7 +78,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         seed_initial_weights(recipe.training.seed)
         model = task.load_model(recipe, folder, prepared)
         section = recipe.model.model_copy(update={"revision": base.revision}) if base else recipe.model
-        model = method.adapt(model, recipe.method.config or method.Config(), section, recipe.task.name)
+        model = method.adapt(model, recipe.method.settings(method.Config), section, recipe.task.name)
         model.to(accelerator.device)
 
         plan = make_plan(recipe, task, len(prepared.splits["train"]), accelerator.num_processes)

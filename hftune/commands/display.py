@@ -88,7 +88,7 @@ class Display:
         self._is_live = can_live(stream) if live is None else live
         self._console: Console | None = None
         self._live: Live | None = None
-        self._last_line = ""
+        self._last_line = self._told = ""
         self._last_train = -PLAIN_TRAIN_SECONDS
 
     def __enter__(self) -> Self:
@@ -113,6 +113,9 @@ class Display:
 
     def feed(self, event: Event) -> None:
         """Take in one event and print the line that stays of it, if any."""
+        if self._live is None and self.stopping != self._told:
+            self._told = self.stopping
+            self.say(self.stopping)
         self.following.take(event)
         try:
             line, style = line_of(event, self.following)

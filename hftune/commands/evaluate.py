@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import EXIT_DONE, UsageError
-from hftune.figures import figure
+from hftune.figures import figure, many
 from hftune.output import Output
 from hftune.sanitize import clip, pad, sanitize
 from hftune.threads import wait_politely_when_busy
@@ -46,7 +46,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 def report(found: Score) -> list[str]:
     """Return the report as lines of at most 80 columns."""
     at = "" if found.step is None else f"@{found.step}"
-    lines = [f"{sanitize(Path(found.run).name)}{at} on {sanitize(found.split)}: {found.rows:,} rows", ""]
+    lines = [f"{sanitize(Path(found.run).name)}{at} on {sanitize(found.split)}: {many(found.rows, 'row')}", ""]
     lines += [f"! {sanitize(notice)}" for notice in found.notices]
     lines.append(f"{'':22} {'value':>10}   95% interval")
     for name, value in found.metrics.items():
@@ -94,7 +94,7 @@ def _mistake(mistake: dict[str, Any]) -> list[str]:
     if "predicted" in mistake:
         labels = f"{_answer(mistake['label'])} taken for {_answer(mistake['predicted'])}"
     else:
-        labels = f"{mistake['tokens']} tokens"
+        labels = many(mistake["tokens"], "token")
     head = f"  loss {mistake['loss']:.2f}  row {mistake['row']}  {labels}"
     return [clip(head, WIDTH), clip("    " + sanitize(mistake["text"]), WIDTH)]
 

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.commands.bars import prediction_lines
 from hftune.errors import EXIT_DONE, UsageError
+from hftune.figures import many
 from hftune.output import Output, json_line
 from hftune.sanitize import clip, sanitize
 from hftune.threads import wait_politely_when_busy
@@ -129,6 +130,6 @@ def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Out
     if done.bad > BAD_ROWS_SHOWN:
         output.note(f"hftune: … and {done.bad - BAD_ROWS_SHOWN} more")
     bad = f", {done.bad} of them without a label (column `error`)" if done.bad else ""
-    output.note(f"{done.rows} rows{bad}" + (f" → {sink}" if sink else ""))
+    output.note(f"{many(done.rows, 'row')}{bad}" + (f" → {sink}" if sink else ""))
     if sink is not None:
         output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad})

@@ -6,6 +6,7 @@ import argparse
 from collections.abc import Mapping
 from typing import Any
 
+from hftune.figures import many
 from hftune.inference.decoding import Decoding
 
 
@@ -27,4 +28,4 @@ def answer_line(answer: Mapping[str, Any]) -> str:
     """Return how an answer ended and how fast it came, as one line for people."""
     rate = f"{answer['tokens_per_second']:.1f}/s, first after {answer['time_to_first_token']:.2f} s"
     seed = "" if answer["seed"] is None else f", seed {answer['seed']}"
-    return f"[{answer['finish_reason']}: {answer['tokens']} tokens, {rate}{seed}]"
+    return f"[{answer['finish_reason']}: {many(answer['tokens'], 'token')}, {rate}{seed}]"

@@ -9,7 +9,7 @@ from __future__ import annotations
 import csv
 import json
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
@@ -60,10 +60,11 @@ def _read_csv(file: Path, as_text: Collection[str]) -> pa.Table:
             raise DataError(f"{file}: no header line", hint="The first line names the columns: text,label")
         delimiter = "\t" if file.suffix.lower() == ".tsv" else delimiter_of(head)
         csv.field_size_limit(FIELD_LIMIT)
-        reader = csv.reader(chain([head], stream), delimiter=delimiter)
+        lines = Lines(chain([head], stream))
+        reader = csv.reader(lines, delimiter=delimiter)
         header = _header(next(reader), file)
         columns: list[list[str | None]] = [[] for _ in header]
-        for line, fields in _csv_rows(reader, file):
+        for line, fields in _csv_rows(reader, lines, file):
             if len(fields) != len(header):
                 raise _wrong_width(file, line, fields, header, delimiter)
             for column, value in zip(columns, fields, strict=True):
@@ -72,11 +73,32 @@ def _read_csv(file: Path, as_text: Collection[str]) -> pa.Table:
     return _table({name: column if name in as_text else _typed(column) for name, column in cells.items()})
 
 
-def _csv_rows(reader: Any, file: Path) -> Iterator[tuple[int, list[str]]]:
+class Lines(Iterator[str]):
+    """The lines of a CSV file; `ended` once a reader asked for one more than there are.
+
+    Only within quotes does a row ask for more than its own lines: such a row holds the rest of the file as one text.
+    """
+
+    def __init__(self, lines: Iterable[str]) -> None:
+        self._lines = iter(lines)
+        self.ended = False
+
+    def __next__(self) -> str:
+        line = next(self._lines, None)
+        if line is None:
+            self.ended = True
+            raise StopIteration
+        return line
+
+
+def _csv_rows(reader: Any, lines: Lines, file: Path) -> Iterator[tuple[int, list[str]]]:
     """Yield (line the row starts on, fields), blank lines left out."""
     line = reader.line_num + 1
     try:
         for fields in reader:
+            if lines.ended:
+                message = f"{place(file, line)}: a quote opened in this row is never closed, down to the file's end"
+                raise DataError(message, hint='A quote inside a quoted field is doubled: "".')
             if fields:
                 yield line, fields
             line = reader.line_num + 1

@@ -16,7 +16,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from hftune.data.files import FIELD_LIMIT, delimiter_of
+from hftune.data.files import FIELD_LIMIT, Lines, delimiter_of
 from hftune.errors import DataError, UsageError, place
 from hftune.output import json_line
 from hftune.runs.files import fsync_file, fsync_folder
@@ -136,15 +136,9 @@ class CsvRows:
 
     def __iter__(self) -> Iterator[Row]:
         assert self.columns is not None
-        ended = False
-
-        def lines() -> Iterator[str]:
-            nonlocal ended
-            yield from file
-            ended = True
-
         with self._open() as file:
-            reader = csv.reader(lines(), delimiter=self.delimiter)
+            lines = Lines(file)
+            reader = csv.reader(lines, delimiter=self.delimiter)
             next(reader)
             while True:
                 start = reader.line_num + 1
@@ -158,7 +152,7 @@ class CsvRows:
                 if not fields:
                     continue
                 row = self._row(start, fields)
-                if ended:  # only within quotes does a row ask for more than its own lines
+                if lines.ended:
                     row.error = row.error or "a quote opened here is never closed: the rest of the file is in this row"
                 yield row
 

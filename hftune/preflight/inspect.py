@@ -123,7 +123,7 @@ def _prepare(
         tokenizer = load_tokenizer(recipe.model, folder, note)
         config = load_config(recipe.model, folder, tokenizer)
         with _kept(problems, locate):
-            method.check(recipe.method.config or method.Config(), recipe.model, config, recipe.task.name)
+            method.check(recipe.method.settings(method.Config), recipe.model, config, recipe.task.name)
         prepared = task.prepare(recipe, splits, tokenizer, config)
     return prepared, problems
 

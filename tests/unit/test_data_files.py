@@ -85,7 +85,14 @@ def test_a_comma_outside_quotes_names_the_line_and_the_way_out(tmp_path):
 
 
 def test_an_open_quote_is_found_where_it_opens(tmp_path):
-    assert "a.csv:3: 1 field," in fails(write(tmp_path / "a.csv", 'text,label\na,b\n"open,c\nd,e\n'))
+    said = fails(write(tmp_path / "a.csv", 'text,label\na,b\n"open,c\nd,e\n'))
+    assert "a.csv:3: a quote opened in this row is never closed" in said
+
+
+def test_a_quote_that_is_never_closed_does_not_swallow_the_rows_after_it(tmp_path):
+    said = fails(write(tmp_path / "a.csv", 'label,text\nx,a\ny,"open\nz,c\n'))
+    assert "a.csv:3: a quote opened in this row is never closed" in said
+    assert load_file(write(tmp_path / "b.csv", 'label,text\nx,"a\nb"'))["text"][:] == ["a\nb"]
 
 
 def test_header_mistakes_are_named(tmp_path):

@@ -171,6 +171,17 @@ def test_live_shows_how_far_a_download_is_and_that_the_run_is_stopping():
     assert "1 MiB/4 MiB" in shown and shown.startswith("stopping after this step")
 
 
+def test_plain_lines_say_once_that_the_run_is_stopping():
+    stream = io.StringIO()
+    with Display(stream, "abc", live=False) as display:
+        display.feed(train(1))
+        display.stopping = "stopping after this step"
+        display.feed(event("checkpoint", step=1, path="x", bytes=1, seconds=0.1, reason="stop"))
+        display.feed(train(2, time=9.0))
+    assert stream.getvalue().splitlines()[1] == "stopping after this step"
+    assert stream.getvalue().count("stopping") == 1
+
+
 def test_words_are_whole_in_lines_above_what_is_live(monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     monkeypatch.setenv("TERM", "xterm")
