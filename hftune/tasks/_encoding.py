@@ -227,14 +227,13 @@ def length_notices(
     found = {split: one.too_long for split, one in encoded.items() if one.too_long}
     if not found:
         return ()
-    remedy = "Raise data.max_length, or set" if data.max_length == max_length else "Set"  # else the model's limit
     if data.too_long == "error":
         split, rows = next(iter(found.items()))
         some = ", ".join(f"row {row}: {length} tokens" for row, length in list(rows.items())[:5])
         more = f", and {len(rows) - 5} more" if len(rows) > 5 else ""
         raise DataError(
             f"{split}: {len(rows)} texts are longer than {max_length} tokens ({some}{more})",
-            hint=f"{remedy} data.too_long to truncate or window.",
+            hint=_remedies(data, max_length, "truncate"),
         )
     shares = ", ".join(
         f"{split} {len(rows)} of {sizes[split]} ({len(rows) / sizes[split]:.1%})" for split, rows in found.items()
@@ -244,7 +243,16 @@ def length_notices(
         message = f"texts longer than {max_length} tokens are cut into windows, answers pooled by {pooling}: {shares}"
         return (Notice("info", "windowed", message),)
     message = f"texts longer than {max_length} tokens lose their end: {shares}"
-    return (Notice("warning", "truncated", message, f"{remedy} data.too_long: window."),)
+    return (Notice("warning", "truncated", message, _remedies(data, max_length)),)
+
+
+def _remedies(data: DataSection, max_length: int, *choices: str) -> str:
+    """Return what to do about long texts: a longer limit unless it is the model's own, windows of plain texts."""
+    plain = data.prompt is None and data.messages is None
+    settings = " or ".join([*choices, *(["window"] if plain else [])])
+    ways = ["raise data.max_length"] if data.max_length == max_length else []
+    ways += [f"set data.too_long: {settings}"] if settings else []
+    return f"{', or '.join(ways)}.".capitalize() if ways else ""
 
 
 def token_limit(data: DataSection, config: PretrainedConfig, tokenizer: Any) -> tuple[int, tuple[Notice, ...]]:
