@@ -14,6 +14,7 @@ from safetensors import SafetensorError
 
 from hftune import methods, tasks
 from hftune.data.load import load_splits
+from hftune.data.texts import Texts
 from hftune.errors import ModelError, RunError
 from hftune.modeling.loading import load_config
 from hftune.modeling.resolve import resolve_model
@@ -60,9 +61,9 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         _now(run, "finding the model")
         base = resolve_model(recipe.model, _noting(run)) if recipe.model.id is not None else None
         folder = base.folder if base else None
-        tokenizer = load_tokenizer(recipe.model, folder, _noting(run))
         _now(run, "reading data")
         splits = load_splits(recipe.data, _noting(run))
+        tokenizer = load_tokenizer(recipe.model, folder, _noting(run), Texts(splits["train"], recipe.data))
         environment = describe_environment(recipe, splits, base, tokenizer, accelerator, precision)
         start = find_start(run, accelerator)
         inexact = compare_environment(run, start, environment, accelerator, allow_inexact)

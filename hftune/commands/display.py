@@ -289,8 +289,10 @@ def _resume(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
 
 def _alert(data: Mapping[str, Any], now: Following) -> tuple[str, str]:
     level = str(data.get("level") or "info")
-    hint = f" {data['hint']}" if data.get("hint") else ""
-    return f"{MARKS.get(level, '·')} {data.get('message')}{hint}", STYLES.get(level, "")
+    said = str(data.get("message"))
+    if data.get("hint"):
+        said += f"{'' if said.endswith(('.', '?', '!')) else '.'} {data['hint']}"
+    return f"{MARKS.get(level, '·')} {said}", STYLES.get(level, "")
 
 
 _LINES = {

@@ -66,7 +66,8 @@ def split_name(name: str) -> str:
 
 def _load(data: DataSection, note: Note) -> dict[str, Dataset]:
     if data.rows is not None:
-        return {"train": rows_dataset(data.rows, "data.rows")}
+        given = data.rows if isinstance(data.rows, Mapping) else {"train": data.rows}
+        return {split: rows_dataset(rows, "data.rows") for split, rows in given.items()}
     if data.files is not None:
         return _from_files(data, data.files)
     assert data.source is not None  # the schema sees to it that one of the three is given

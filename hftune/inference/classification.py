@@ -6,15 +6,15 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from hftune.tasks._answers import class_logits, label_names, negative_label, problem_type
+from hftune.tasks._labels import MULTI, REGRESSION
+
 if TYPE_CHECKING:
     import numpy as np
     import torch
 
     from hftune.inference.loading import LoadedRun
 
-SINGLE = "single_label_classification"
-MULTI = "multi_label_classification"
-REGRESSION = "regression"
 THRESHOLD = 0.5  # of the probability of each label of a multi-label model
 BATCHES_AHEAD = 32  # batches whose texts are tokenized and sorted together
 
@@ -108,7 +108,7 @@ def _logits(
         rows, places = batch.pop("row"), batch.pop("window")
         with torch.inference_mode():
             inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
-            logits = model(**inputs, **without_cache(model)).logits
+            logits = class_logits(model(**inputs, **without_cache(model)).logits, negative_label(model.config))
         pool.add(logits.float().cpu(), rows, places)
     _, pooled = pool.result()
     return pooled, tokens, windows, data.too_long == "window"
@@ -127,10 +127,10 @@ def _predictions(
     from hftune.tasks import _encoding
 
     config = loaded.model.config
-    names = label_names(config)
+    names, kind = label_names(config), problem_type(config)
     limit, _ = _encoding.token_limit(loaded.recipe.data, config, loaded.tokenizer)
     table = logits.double().numpy()
-    shares = None if config.problem_type == REGRESSION else probabilities(table, config.problem_type)
+    shares = None if kind == REGRESSION else probabilities(table, kind)
     found = []
     for row, figures in enumerate(table.tolist()):
         shared: dict[str, Any] = {
@@ -143,7 +143,7 @@ def _predictions(
             continue
         by_name = dict(zip(names, shares[row].tolist(), strict=True))
         label: str | tuple[str, ...]
-        if config.problem_type == MULTI:
+        if kind == MULTI:
             label = tuple(name for name, share in by_name.items() if share > THRESHOLD)
         else:
             label = names[int(shares[row].argmax())]
@@ -151,16 +151,11 @@ def _predictions(
     return found
 
 
-def label_names(config: Any) -> list[str]:
-    """Return the labels of a model in the order of its outputs."""
-    return [str(config.id2label[position]) for position in sorted(config.id2label)]
-
-
-def probabilities(logits: np.ndarray[Any, Any], problem_type: str) -> np.ndarray[Any, Any]:
+def probabilities(logits: np.ndarray[Any, Any], kind: str | None) -> np.ndarray[Any, Any]:
     """Return shares [rows, labels] of logits [rows, labels]: a softmax, or a sigmoid each when multi-label."""
     import numpy as np
 
-    if problem_type == MULTI:
+    if kind == MULTI:
         # The two forms of the sigmoid, each where it cannot overflow.
         small = np.exp(-np.abs(logits))
         shares: np.ndarray[Any, Any] = np.where(logits >= 0, 1 / (1 + small), small / (1 + small))

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from hftune.errors import DataError, HftuneError, closest
-from hftune.inference.classification import MULTI, REGRESSION, Prediction
+from hftune.inference.classification import Prediction
 from hftune.inference.predictor import Predictor
 from hftune.inference.row_files import (
     TEXT_COLUMN,
@@ -23,6 +23,7 @@ from hftune.inference.row_files import (
     kind_of,
     open_rows,
 )
+from hftune.tasks._labels import MULTI, REGRESSION
 
 BATCHES_A_CHUNK = 16
 PREFIX = "predicted_"

@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_HEAD = "config.json"
 # What a task sets in the base's config; the rest is the base's own.
-TASK_FIELDS = ("num_labels", "id2label", "label2id", "problem_type", "pad_token_id", "class_weights")
+TASK_FIELDS = (
+    "num_labels", "id2label", "label2id", "problem_type", "negative_label", "pad_token_id", "class_weights",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -69,6 +71,8 @@ def pick_device(wanted: str = "auto") -> str:
 def auto_class(task: str) -> Any:
     """Return the transformers class that loads a task's models."""
     import transformers
+
+    import hftune.modeling.lstm  # noqa: F401 - makes it known to AutoModelForSequenceClassification
 
     names = {
         "text-classification": "AutoModelForSequenceClassification",

@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import HftuneError, ModelError, UsageError
-from hftune.inference.classification import Prediction, classify, label_names
+from hftune.inference.classification import Prediction, classify
 from hftune.inference.decoding import Decoding
 from hftune.inference.generation import Generation, write_answer
 from hftune.inference.prompts import Message, Style, check_messages, make_prompt, style_of
+from hftune.tasks._answers import label_names, problem_type
 
 if TYPE_CHECKING:
     from hftune.inference.loading import LoadedRun
@@ -61,13 +62,13 @@ class Predictor:
 
     @property
     def labels(self) -> list[str]:
-        """The labels in the order of the model's outputs; empty for a generator."""
+        """The labels in the order of the model's classes; empty for a generator."""
         return label_names(self.loaded.model.config) if self.task == CLASSIFIES else []
 
     @property
     def problem_type(self) -> str | None:
         """What kind of classifier it is; None for a generator."""
-        return self.loaded.model.config.problem_type if self.task == CLASSIFIES else None
+        return problem_type(self.loaded.model.config) if self.task == CLASSIFIES else None
 
     @property
     def style(self) -> Style | None:

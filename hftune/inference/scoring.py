@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import DataError, closest
-from hftune.inference.classification import MULTI, REGRESSION, length_batches, probabilities
+from hftune.inference.classification import length_batches, probabilities
 from hftune.inference.predictor import CLASSIFIES, Predictor
+from hftune.tasks._labels import MULTI, REGRESSION
 
 if TYPE_CHECKING:
     import torch

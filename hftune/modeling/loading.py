@@ -30,6 +30,8 @@ def load_config(
     """
     from transformers import AutoConfig
 
+    import hftune.modeling.lstm  # noqa: F401 - makes it known to AutoConfig
+
     if folder is not None:
         try:
             return AutoConfig.from_pretrained(

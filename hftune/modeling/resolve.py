@@ -75,7 +75,8 @@ def resolve_tokenizer_folder(section: ModelSection, note: Note = _quiet) -> Path
     reference = section.tokenizer if section.tokenizer is not None else section.id
     if not isinstance(reference, str):
         raise ModelError(
-            "model.tokenizer must be a Hub id, a local folder or a starter", hint="For example `tokenizer: gpt2`."
+            "a tokenizer that is fitted on the data has no folder",
+            hint="Give `model.tokenizer` as a Hub id or a folder.",
         )
     revision = section.revision if section.tokenizer is None else None
     wanted = _Wanted(reference, revision, weights=False, tokenizer=True, code=section.trust_remote_code)

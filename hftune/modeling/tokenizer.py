@@ -1,24 +1,33 @@
-"""Tokenizers: loaded from a folder, always with a pad token. Only this file knows that GPT-2 has none."""
+"""Tokenizers: from a folder or fitted on texts, always with a pad token. Only this file knows that GPT-2 has none."""
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftune.errors import ModelError
 from hftune.modeling.from_hub import VOCABULARIES, has_tokenizer
 from hftune.modeling.resolve import Note, _quiet, resolve_tokenizer_folder
-from hftune.recipe.schema import ModelSection
+from hftune.recipe.schema import FittedTokenizer, ModelSection
 
 if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-def load_tokenizer(section: ModelSection, folder: Path | None = None, note: Note = _quiet) -> PreTrainedTokenizerBase:
-    """Return the tokenizer of a model (or the one `model.tokenizer` names), with a pad token.
+PAD, UNKNOWN = "[PAD]", "[UNK]"  # of a fitted tokenizer: tokens 0 and 1
+
+
+def load_tokenizer(
+    section: ModelSection, folder: Path | None = None, note: Note = _quiet, texts: Iterable[str] = ()
+) -> PreTrainedTokenizerBase:
+    """Return the tokenizer of a model, or the one that `model.tokenizer` names or fits on `texts`, with a pad token.
 
     `folder` is the resolved model's; None looks it up. Raises ModelError when there are no tokenizer files.
     """
+    if isinstance(section.tokenizer, FittedTokenizer):
+        return fit_characters(texts)
     if section.tokenizer is not None or folder is None:
         folder = resolve_tokenizer_folder(section, note)
     if not has_tokenizer((path.name for path in folder.iterdir()), code=section.trust_remote_code):
@@ -27,6 +36,8 @@ def load_tokenizer(section: ModelSection, folder: Path | None = None, note: Note
             hint=f"It has none of {', '.join(VOCABULARIES[:4])} …; name another one: `model.tokenizer: ID`.",
         )
     from transformers import AutoTokenizer
+
+    import hftune.modeling.lstm  # noqa: F401 - AutoTokenizer reads the config of the model beside it
 
     try:
         tokenizer: PreTrainedTokenizerBase = AutoTokenizer.from_pretrained(
@@ -39,6 +50,26 @@ def load_tokenizer(section: ModelSection, folder: Path | None = None, note: Note
         raise ModelError(f"the tokenizer in {folder} has no vocabulary", hint="Are vocab.json and merges.txt there?")
     _drop_saved_lengths(tokenizer)
     ensure_pad_token(tokenizer)
+    return tokenizer
+
+
+def fit_characters(texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """Return a tokenizer whose tokens are the characters of `texts`, the most frequent first; others are unknown.
+
+    A splitter on spaces would take a Chinese sentence for one word, and every other sentence for an unknown one.
+    """
+    from tokenizers import Regex, Tokenizer, decoders, models, pre_tokenizers
+    from transformers import PreTrainedTokenizerFast
+
+    counts = Counter(character for text in texts for character in text)
+    ranked = sorted(counts, key=lambda character: (-counts[character], character))
+    vocabulary = {token: index for index, token in enumerate([PAD, UNKNOWN, *ranked])}
+    backend = Tokenizer(models.WordLevel(vocabulary, unk_token=UNKNOWN))
+    backend.pre_tokenizer = pre_tokenizers.Split(Regex(r"[\s\S]"), behavior="isolated")
+    backend.decoder = decoders.Fuse()
+    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(
+        tokenizer_object=backend, pad_token=PAD, unk_token=UNKNOWN, model_input_names=["input_ids", "attention_mask"]
+    )
     return tokenizer
 
 

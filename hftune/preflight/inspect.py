@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftune import methods, tasks
+from hftune.data.texts import Texts
 from hftune.errors import DataError, HftuneError, ModelError, RecipeError
 from hftune.figures import size
 from hftune.preflight.estimate import Estimate, measure
@@ -17,7 +18,6 @@ from hftune.preflight.labels import class_counts, label_findings
 from hftune.preflight.leakage import find_leaks
 from hftune.preflight.report import Report
 from hftune.preflight.summary import summarize
-from hftune.preflight.texts import Texts
 from hftune.preflight.tokens import (
     train_sample,
     truncated_rows,
@@ -120,7 +120,7 @@ def _prepare(
     prepared = None
     task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
     with _kept(problems, locate):
-        tokenizer = load_tokenizer(recipe.model, folder, note)
+        tokenizer = load_tokenizer(recipe.model, folder, note, Texts(splits["train"], recipe.data))
         config = load_config(recipe.model, folder, tokenizer)
         with _kept(problems, locate):
             method.check(recipe.method.settings(method.Config), recipe.model, config, recipe.task.name)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hftune.tasks import Notice, Prepared
+from hftune.tasks import Notice, Prepared, _answers
+from hftune.tasks._labels import REGRESSION
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -32,10 +33,10 @@ def class_counts(prepared: Prepared) -> dict[str, dict[str, int]]:
 
 def class_names(prepared: Prepared) -> list[str]:
     """Return the labels' names by position; empty for regression and for tasks without labels."""
-    names: Mapping[int, str] = prepared.model_config.get("id2label") or {}
-    if prepared.model_config.get("problem_type") == "regression":
+    fields = prepared.model_config
+    if fields.get("problem_type") == REGRESSION:
         return []
-    return [names[index] for index in sorted(names)]
+    return _answers.class_names(fields.get("id2label") or {}, fields.get(_answers.NEGATIVE_LABEL))
 
 
 def labels_by_row(dataset: Dataset) -> list[tuple[int, list[int]]]:

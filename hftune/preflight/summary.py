@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
+from hftune.figures import many
 from hftune.recipe.schema import DataSection, ModelSection, Recipe
 from hftune.recipe.validate import TASKS
 
@@ -36,7 +39,8 @@ def _data(data: DataSection) -> str:
     elif data.files is not None:
         origin = data.files if isinstance(data.files, str) else ", ".join(str(path) for path in data.files.values())
     else:
-        origin = f"{len(data.rows or ())} rows in the recipe"
+        rows = data.rows["train"] if isinstance(data.rows, Mapping) else data.rows or ()
+        origin = f"{many(len(rows), 'row')} in the recipe"
     longer = {"truncate": "longer ones lose their end", "window": "longer ones in windows", "error": "none longer"}
     return f"{origin}, at most {data.max_length} tokens a text ({longer[data.too_long]})"
 

@@ -10,7 +10,15 @@ from typing import Any
 from pydantic.fields import FieldInfo
 from pydantic_core import PydanticUndefined
 
-from hftune.recipe.schema import DataSection, ModelSection, Recipe, Section, TrainingSection, WindowSection
+from hftune.recipe.schema import (
+    DataSection,
+    FittedTokenizer,
+    ModelSection,
+    Recipe,
+    Section,
+    TrainingSection,
+    WindowSection,
+)
 from hftune.recipe.validate import METHODS, TASKS
 from hftune.registry import Registry
 
@@ -22,6 +30,7 @@ def reference() -> str:
     blocks = [
         _table("Top", "", Recipe),
         _table("`model`", "model.", ModelSection),
+        _table("`model.tokenizer`", "model.tokenizer.", FittedTokenizer),
         _table("`data`", "data.", DataSection),
         _table("`data.window`", "data.window.", WindowSection),
     ]

@@ -11,7 +11,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
 from hftune.runs.layout import SAFE_NAME
@@ -51,6 +51,7 @@ def _as_tuple(value: Any) -> Any:
 
 
 Own = TypeVar("Own", bound=PluginConfig)
+Rows = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_as_tuple)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
@@ -82,6 +83,23 @@ class Choice(Section):
         return self.config if isinstance(self.config, kind) else kind(**self.options)
 
 
+class FittedTokenizer(Section):
+    """A tokenizer made from the texts of the train split, for a model made from scratch."""
+
+    fit: Literal["characters"] = Field(
+        description="what a token is; characters: each one, as in Chinese no spaces part the words"
+    )
+
+
+def _tokenizer_kind(value: Any) -> str:
+    return "named" if isinstance(value, str) else "fitted"
+
+
+Tokenizer = Annotated[
+    Annotated[str, Tag("named")] | Annotated[FittedTokenizer, Tag("fitted")], Discriminator(_tokenizer_kind)
+]
+
+
 class ModelSection(Section):
     """Which weights to start from: `id` for pretrained ones, or `architecture` and `tokenizer` for new ones."""
 
@@ -97,8 +115,10 @@ class ModelSection(Section):
     config: Mapping[str, Any] = Field(
         default_factory=dict, description="sizes of a model made from scratch (its transformers config)"
     )
-    tokenizer: str | Mapping[str, Any] | None = Field(
-        None, description="tokenizer of a model made from scratch, or another one than the model's own"
+    tokenizer: Tokenizer | None = Field(
+        None,
+        description="tokenizer of a model made from scratch (a Hub id, a folder, or `{fit: characters}`), or another "
+        "one than the model's own",
     )
     trust_remote_code: bool = Field(
         False, description="running code from a model repository is a choice to make by hand"
@@ -117,6 +137,8 @@ class ModelSection(Section):
             yield "", "give either `id` (pretrained) or `architecture` (from scratch)"
         if fresh and given.get("tokenizer") is None:
             yield "", "a model from scratch needs a `tokenizer`"
+        if pretrained and isinstance(given.get("tokenizer"), Mapping | FittedTokenizer):
+            yield "tokenizer", "a pretrained model knows its own tokens alone; fitting is for a model from scratch"
         if pretrained and given.get("config"):
             yield "config", "sizes belong to a model from scratch (`architecture`); those of a pretrained one are fixed"
 
@@ -141,8 +163,8 @@ class DataSection(Section):
     files: str | Mapping[str, str] | None = Field(
         None, description="local CSV, JSON Lines, Parquet or text files: one path, or one a split"
     )
-    rows: Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_as_tuple)] | None = Field(
-        None, description="a few examples written in the recipe itself"
+    rows: Rows | Mapping[str, Rows] | None = Field(
+        None, description="a few examples written in the recipe itself: one list, or one a split"
     )
     text: str = Field("text", description="column with the text")
     text_pair: str | None = Field(None, description="column with a second text, for tasks on pairs of sentences")
@@ -187,11 +209,13 @@ class DataSection(Section):
             yield "prompt" if completion is None else "completion", "`prompt` and `completion` go together"
         if prompt is not None and given.get("messages") is not None:
             yield "messages", "give either `messages` or `prompt` and `completion`"
-        if isinstance(files := given.get("files"), Mapping) and files and "train" not in files:
-            yield "files", "there is no `train` file; the other splits can be cut from it, it cannot be cut from them"
+        for key, what in (("files", "`train` file"), ("rows", "`train` list")):
+            if isinstance(splits := given.get(key), Mapping) and splits and "train" not in splits:
+                yield key, f"there is no {what}; the other splits can be cut from it, it cannot be cut from them"
         if given.get("files") in ({}, ""):
             yield "files", "no file is named"
-        if given.get("rows") in ([], ()):
+        rows = given.get("rows")
+        if rows in ([], (), {}) or (isinstance(rows, Mapping) and [] in rows.values()):
             yield "rows", "no row is given"
         names = given.get("label_names")
         if isinstance(names, list | tuple):

@@ -16,6 +16,7 @@ from hftune.recipe.messages import expected, found, nearest_word, remark
 from hftune.recipe.schema import (
     Choice,
     DataSection,
+    FittedTokenizer,
     ModelSection,
     PluginConfig,
     Recipe,
@@ -32,6 +33,7 @@ METHODS: Registry[Any] = Registry("hftune.methods", "method")
 _SECTIONS: Mapping[str, type[Section]] = {"model": ModelSection, "data": DataSection, "training": TrainingSection}
 _WRITTEN_AS: Mapping[Path, tuple[str, str]] = {
     ("model",): ("a Hub id, a folder, a starter, or a mapping of keys", "model: google-bert/bert-base-uncased"),
+    ("model", "tokenizer"): ("a Hub id, a folder, or how to fit one", "tokenizer: {fit: characters}"),
     ("data",): ("a mapping of keys", "data: {source: hftune:movie-reviews}, or data: {files: reviews.csv}"),
     ("training",): ("a mapping of keys", "training: {num_train_epochs: 3}"),
 }
@@ -132,7 +134,9 @@ def _keys(task: Choice | None, method: Choice | None) -> dict[str, tuple[str, ..
 
 
 def _section_keys() -> dict[str, tuple[str, ...]]:
-    sections: dict[str, type[Section]] = {"": Recipe, **_SECTIONS, "data.window": WindowSection}
+    sections: dict[str, type[Section]] = {
+        "": Recipe, **_SECTIONS, "data.window": WindowSection, "model.tokenizer": FittedTokenizer,
+    }  # fmt: skip
     return {name: tuple(section.model_fields) for name, section in sections.items()}
 
 
@@ -207,12 +211,13 @@ def _conflicts(source: Source) -> Iterator[Problem]:
             continue
         for key, message in section.conflicts(given):
             yield source.problem((name, key) if key else (name,), message, at_key=True)
-    files = _below(source.data, ("data", "files"))
-    for split in files if isinstance(files, dict) else ():
-        if split not in _SPLITS:
-            near = _SPLIT_NAMES.get(split)
-            hint = f"Did you mean {near!r}?" if near else closest(split, _SPLITS)
-            yield source.problem(("data", "files", split), "unknown split", hint, at_key=True)
+    for key in ("files", "rows"):
+        splits = _below(source.data, ("data", key))
+        for split in splits if isinstance(splits, dict) else ():
+            if split not in _SPLITS:
+                near = _SPLIT_NAMES.get(split)
+                hint = f"Did you mean {near!r}?" if near else closest(split, _SPLITS)
+                yield source.problem(("data", key, split), "unknown split", hint, at_key=True)
 
 
 def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -> Iterator[Problem]:
@@ -238,6 +243,6 @@ def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -
 
 def _lacks_validation(data: Mapping[str, Any]) -> bool:
     """Whether there will be no validation split for certain; of a `source` that shows when it is loaded."""
-    files = data.get("files")
-    splits = {_SPLIT_NAMES.get(split, split) for split in files} if isinstance(files, dict) else set()
+    given = data.get("files") or data.get("rows")
+    splits = {_SPLIT_NAMES.get(split, split) for split in given} if isinstance(given, dict) else set()
     return data.get("validation_share") == 0 and data.get("source") is None and "validation" not in splits

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from hftune.recipe.schema import DataSection
-from hftune.tasks import Notice
+from hftune.tasks import Notice, _answers
 from hftune.tasks._labels import (
     MULTI,
     REGRESSION,
@@ -19,6 +19,7 @@ from hftune.tasks._labels import (
     is_multi_hot,
     label_name,
     observed_names,
+    shown_name,
 )
 
 if TYPE_CHECKING:
@@ -41,7 +42,8 @@ def label_space(
     split = "train" if "train" in splits else next(iter(splits))
     values = usable[split][1]
     trained = None if split == "train" or data.label_names else _trained_names(base_config)
-    problem_type: ProblemType | None = wanted or (base_config.problem_type if trained else None)
+    kind: Any = _answers.problem_type(base_config) if trained else None
+    problem_type: ProblemType | None = wanted or kind
     notices: tuple[Notice, ...] = ()
     if problem_type is None:
         problem_type, notices = _inferred(values, data.label)
@@ -52,7 +54,7 @@ def label_space(
     names = names or _names_in(values, problem_type, multi_hot, data.label)
     if problem_type == SINGLE and trained is None:
         if len(set(map(label_name, values))) == 1:
-            notices = (*notices, _one_class(label_name(values[0])))
+            notices = (*notices, _one_class(shown_name(values[0], names)))
         if len(names) == 1:
             # transformers takes no single-label head with one output; the second class is never seen.
             names = (*names, f"not {names[0]}")
@@ -60,7 +62,7 @@ def label_space(
 
 
 def _trained_names(config: PretrainedConfig) -> tuple[str, ...] | None:
-    names = tuple(config.id2label[position] for position in sorted(config.id2label or ()))
+    names = tuple(_answers.label_names(config))
     return None if not names or names == tuple(f"LABEL_{i}" for i in range(len(names))) else names
 
 

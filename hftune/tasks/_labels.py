@@ -76,6 +76,13 @@ def label_name(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
+def shown_name(value: Any, names: Sequence[str]) -> str:
+    """Return which of `names` a label is: its own, or that of its number where the names are no numbers."""
+    name = label_name(value)
+    numbered = isinstance(value, int) and not any(known.lstrip("-").isdigit() for known in names)
+    return names[value] if name not in names and numbered and 0 <= value < len(names) else name
+
+
 def observed_names(values: Sequence[Any], column: str) -> tuple[str, ...]:
     """Return the distinct labels in `values` (labels or lists of them): numbers by size, words by alphabet."""
     found: set[str] = set()

@@ -29,11 +29,18 @@ class ClassificationStream:
     """
 
     def __init__(
-        self, problem_type: str, figures: Sequence[str], total_loss: TotalLoss, pooling: Pooling | None
+        self,
+        problem_type: str,
+        figures: Sequence[str],
+        total_loss: TotalLoss,
+        as_classes: Callable[[torch.Tensor], torch.Tensor],
+        pooling: Pooling | None,
     ) -> None:
+        """`as_classes`: outputs [batch, outputs] -> a logit for each class."""
         self._problem_type = problem_type
         self._figures = figures
         self._total_loss = total_loss
+        self._as_classes = as_classes
         self._pool = WindowPool(pooling) if pooling else None
         self._labels: dict[int, torch.Tensor] = {}
         self._losses: list[float] = []
@@ -77,7 +84,7 @@ class ClassificationStream:
         loss, weight = self._total_loss(logits, batch)
         self._losses.append(float(loss))
         self._weights.append(float(weight))
-        logits = logits.cpu()
+        logits = self._as_classes(logits).cpu()
         if self._problem_type == SINGLE:
             predictions = logits.argmax(-1)
         elif self._problem_type == REGRESSION:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 from pydantic import Field
 
+from hftune.errors import Problem, RecipeError
 from hftune.recipe.schema import PluginConfig, Recipe
 from hftune.tasks import Batch, MetricStream, Prepared
+from hftune.tasks._answers import NEGATIVE_LABEL, class_logits
 from hftune.tasks._labels import MULTI, REGRESSION, SINGLE, LabelSpace, ProblemType
 
 if TYPE_CHECKING:
@@ -52,6 +55,16 @@ class Config(PluginConfig):
         description="weight of each label's mistakes, by name; balanced: rare labels count as much as frequent ones",
     )
     loss: Literal["mse", "mae"] = Field("mse", description="regression: squared error, or absolute error")
+    one_output: bool = Field(
+        False,
+        description="two classes told apart by one sigmoid (a Dense(1, sigmoid)), not by a softmax over two outputs",
+    )
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """One sigmoid is for classes that exclude each other."""
+        if given.get("one_output") is True and given.get("problem_type") not in (None, SINGLE):
+            yield "one_output", f"one sigmoid tells two classes apart: it goes with {SINGLE} alone"
 
 
 def prepare(
@@ -123,7 +136,7 @@ def weight(recipe: Recipe, prepared: Prepared, batch: Batch) -> torch.Tensor:
 
     labels = batch["labels"]
     class_weights = _class_weights(prepared, labels.device)
-    if prepared.model_config["problem_type"] == SINGLE and class_weights is not None:
+    if _problem_type(prepared) == SINGLE and class_weights is not None:
         return class_weights[labels].sum()
     return torch.tensor(float(labels.numel()), device=labels.device)
 
@@ -131,15 +144,16 @@ def weight(recipe: Recipe, prepared: Prepared, batch: Batch) -> torch.Tensor:
 def loss(recipe: Recipe, prepared: Prepared, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
     """Return the loss summed over the batch, fp32; `logits` [batch, labels].
 
-    Single label: `CrossEntropyLoss(weight, label_smoothing)`. Multi-label: `BCEWithLogitsLoss(pos_weight)`, each 0/1
-    target moved by half the smoothing factor towards 0.5. Regression: squared or absolute error.
+    Single label: `CrossEntropyLoss(weight, label_smoothing)`, which for one sigmoid is binary cross-entropy.
+    Multi-label: `BCEWithLogitsLoss(pos_weight)`, each 0/1 target moved by half the smoothing factor towards 0.5.
+    Regression: squared or absolute error.
     """
     from torch.nn import functional
 
-    logits, labels = logits.float(), batch["labels"]
+    logits, labels = _as_classes(prepared, logits.float()), batch["labels"]
     class_weights = _class_weights(prepared, logits.device)
     smoothing = recipe.training.label_smoothing_factor
-    problem_type = prepared.model_config["problem_type"]
+    problem_type = _problem_type(prepared)
     if problem_type == SINGLE:
         return functional.cross_entropy(
             logits, labels, weight=class_weights, label_smoothing=smoothing, reduction="sum"
@@ -161,8 +175,9 @@ def metric_stream(recipe: Recipe, prepared: Prepared) -> MetricStream:
     def total_loss(logits: torch.Tensor, batch: Batch) -> tuple[torch.Tensor, torch.Tensor]:
         return loss(recipe, prepared, logits, batch), weight(recipe, prepared, batch)
 
-    problem_type = prepared.model_config["problem_type"]
-    return ClassificationStream(problem_type, PROBLEM_METRICS[problem_type], total_loss, pooling)
+    problem_type = _problem_type(prepared)
+    as_classes = partial(_as_classes, prepared)
+    return ClassificationStream(problem_type, PROBLEM_METRICS[problem_type], total_loss, as_classes, pooling)
 
 
 def _model_config(
@@ -184,7 +199,27 @@ def _model_config(
         "problem_type": space.problem_type,
         "pad_token_id": tokenizer.pad_token_id,
     }
+    if config.one_output:
+        fields |= _one_output(space)
     return {**fields, "class_weights": weights} if weights is not None else fields
+
+
+def _one_output(space: LabelSpace) -> dict[str, Any]:
+    """Return the fields of a model with one sigmoid: what transformers calls multi-label with one label."""
+    if len(space.names) != 2:
+        message = f"one sigmoid tells two classes apart, and there are {len(space.names)}: {', '.join(space.names)}"
+        raise RecipeError([Problem("task.one_output", message, "Leave it out.")])
+    negative, positive = space.names
+    fields = {"num_labels": 1, "id2label": {0: positive}, "label2id": {positive: 0}, "problem_type": MULTI}
+    return {**fields, NEGATIVE_LABEL: negative}
+
+
+def _problem_type(prepared: Prepared) -> str:
+    return SINGLE if NEGATIVE_LABEL in prepared.model_config else str(prepared.model_config["problem_type"])
+
+
+def _as_classes(prepared: Prepared, logits: torch.Tensor) -> torch.Tensor:
+    return class_logits(logits, prepared.model_config.get(NEGATIVE_LABEL))
 
 
 def _class_weights(prepared: Prepared, device: torch.device) -> torch.Tensor | None:

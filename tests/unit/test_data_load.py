@@ -25,6 +25,11 @@ def section(**keys) -> DataSection:
     return DataSection.model_validate(keys)
 
 
+def test_rows_of_the_recipe_may_be_given_by_split():
+    splits = load_splits(section(rows={"train": ROWS, "validation": ROWS[:2]}, test_share=0.0))
+    assert {name: len(split) for name, split in splits.items()} == {"train": len(ROWS), "validation": 2}
+
+
 def test_rows_of_the_recipe_are_cut_into_three_splits():
     splits = load_splits(section(rows=ROWS))
     assert list(splits) == ["train", "validation", "test"]

@@ -65,7 +65,7 @@ def test_plain_lines_say_what_happens():
         "eval  step 10  validation  accuracy 0.861  loss 0.398  f1 0.8  3.1s",
         "saved step 10  (95.4 MiB, 0.2s)",
         "going on after step 10; set aside as broken: step-00000020; not exact: threads",
-        "! the loss is not finite Lower it.",
+        "! the loss is not finite. Lower it.",
     ]
 
 

@@ -195,6 +195,39 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
             (3, 1, "model", "needs a `tokenizer`", ""),
         ],
     ),
+    "no way to fit a tokenizer": (
+        "name: a\ntask: text-classification\nmodel: {architecture: lstm, tokenizer: {fit: charcters}}\n" + DATA,
+        [(3, 46, "model.tokenizer.fit", "found the text 'charcters', expected 'characters'", "'characters'")],
+    ),
+    "an unknown option of a fitted tokenizer": (
+        "name: a\ntask: text-classification\nmodel: {architecture: lstm, tokenizer: {fit: characters, size: 9}}\n"
+        + DATA,
+        [(3, 58, "model.tokenizer.size", "unknown key", "")],
+    ),
+    "a number for a tokenizer": (
+        "name: a\ntask: text-classification\nmodel: {architecture: lstm, tokenizer: 5}\n" + DATA,
+        [(3, 40, "model.tokenizer", "found 5, expected a Hub id, a folder, or how to fit one", "{fit: characters}")],
+    ),
+    "a fitted tokenizer for a pretrained model": (
+        "name: a\ntask: text-classification\nmodel: {id: org/bert, tokenizer: {fit: characters}}\n" + DATA,
+        [(3, 23, "model.tokenizer", "a pretrained model knows its own tokens alone", "")],
+    ),
+    "rows of an unknown split": (
+        TOP + "data:\n  rows:\n    train: [{text: a, label: b}]\n    val: [{text: a, label: b}]\n",
+        [(7, 5, "data.rows.val", "unknown split", "'validation'")],
+    ),
+    "rows without train": (
+        TOP + "data: {rows: {test: [{text: a, label: b}]}}\n",
+        [(4, 8, "data.rows", "no `train` list", "")],
+    ),
+    "one sigmoid for several labels": (
+        TOP.replace(
+            "task: text-classification",
+            "task: {name: text-classification, one_output: true, problem_type: multi_label_classification}",
+        )
+        + DATA,
+        [(2, 35, "task.one_output", "it goes with single_label_classification alone", "")],
+    ),
     "search for the learning rate": (
         TOP + DATA + "training: {learning_rate: auto}\n",
         [(5, 27, "training.learning_rate", "found the text 'auto', expected a number", "")],

@@ -61,3 +61,14 @@ def test_a_tokenizer_that_cannot_pad_at_all_is_an_error(tiny_bert_folder):
     tokenizer.pad_token = None
     with pytest.raises(ModelError, match="neither a pad token nor an end-of-text token"):
         ensure_pad_token(tokenizer)
+
+
+def test_characters_are_tokens_and_others_unknown(tmp_path):
+    section = ModelSection.model_validate({"architecture": "lstm", "tokenizer": {"fit": "characters"}})
+    tokenizer = load_tokenizer(section, texts=["这是一个文本", "这是\n这"])
+    assert tokenizer.convert_ids_to_tokens([0, 1, 2, 3]) == ["[PAD]", "[UNK]", "这", "是"], "the most frequent first"
+    ids = tokenizer("这是新的一个\n")["input_ids"]
+    assert tokenizer.convert_ids_to_tokens(ids) == ["这", "是", "[UNK]", "[UNK]", "一", "个", "\n"]
+    assert tokenizer.decode(tokenizer("这是文本")["input_ids"]) == "这是文本"
+    tokenizer.save_pretrained(tmp_path)
+    assert load_tokenizer(ModelSection(id=str(tmp_path)))("这是新的")["input_ids"] == ids[:4]
