@@ -12,13 +12,14 @@ from hftune import starters
 from hftune.errors import DataError, ModelError
 from hftune.starters.authors.build import _passages, plain
 from hftune.starters.movie_reviews import build as reviews
+from hftune.starters.zh_sentences import build as sentences
 
 
 def rows(name: str) -> dict[str, list[dict]]:
     return {split: pq.read_table(path).to_pylist() for split, path in starters.data_files(f"hftune:{name}").items()}
 
 
-@pytest.mark.parametrize("name", ["authors", "movie-reviews"])
+@pytest.mark.parametrize("name", ["authors", "movie-reviews", "zh-sentences"])
 def test_every_starter_has_three_splits_and_a_card_with_source_and_licence(name):
     assert name in starters.names()
     assert list(starters.data_files(f"hftune:{name}")) == ["train", "validation", "test"]
@@ -27,13 +28,25 @@ def test_every_starter_has_three_splits_and_a_card_with_source_and_licence(name)
         assert word in card
 
 
-@pytest.mark.parametrize("name", ["authors", "movie-reviews"])
+@pytest.mark.parametrize("name", ["authors", "movie-reviews", "zh-sentences"])
 def test_no_text_is_in_two_splits(name):
     home: dict[str, str] = {}
     for split, members in rows(name).items():
         for row in members:
             assert home.setdefault(row["text"], split) == split
             assert row["text"] == row["text"].strip() != ""
+
+
+def test_chinese_sentences_are_what_the_build_makes_and_what_the_card_says(tmp_path):
+    sentences.main(tmp_path)
+    members = rows("zh-sentences")
+    for split, wanted in members.items():
+        assert pq.read_table(tmp_path / f"{split}.parquet").to_pylist() == wanted
+        counts = Counter(row["label"] for row in wanted)
+        assert counts["positive"] == counts["negative"] == len(wanted) / 2
+        assert f"| {split} | {len(wanted)} |" in starters.card("zh-sentences")
+    lengths = [len(row["text"]) for part in members.values() for row in part]
+    assert f"{min(lengths)} to {max(lengths)} characters" in starters.card("zh-sentences")
 
 
 def test_movie_reviews_are_all_there_with_labels_by_the_sign_of_the_rating():
