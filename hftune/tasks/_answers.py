@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from hftune.tasks._labels import SINGLE
+from hftune.tasks._labels import MULTI, SINGLE
 
 if TYPE_CHECKING:
     import torch
@@ -22,7 +22,8 @@ NEGATIVE_LABEL = "negative_label"
 def negative_label(config: PretrainedConfig) -> str | None:
     """Return what a model with one sigmoid output calls the class it does not stand for; None for other models."""
     name: str | None = getattr(config, NEGATIVE_LABEL, None)
-    return name
+    # A model that was taken on with other outputs still has the name in its config.
+    return name if config.num_labels == 1 and config.problem_type == MULTI else None
 
 
 def label_names(config: PretrainedConfig) -> list[str]:

@@ -45,7 +45,16 @@ GOOD = (
 BAD = ("这部电影很差", "我讨厌这个故事", "演员非常差", "音乐难听", "不好看的电影", "故事很闷", "我很失望", "结局非常差")
 
 
-def make_recipe(label_names: tuple[str, ...] = (), one_output: bool = True, **training: Any) -> Recipe:
+FROM_SCRATCH = {
+    "architecture": "lstm",
+    "config": {"embedding_size": 6, "hidden_size": 5},
+    "tokenizer": {"fit": "characters"},
+}
+
+
+def make_recipe(
+    label_names: tuple[str, ...] = (), one_output: bool = True, model: Any = FROM_SCRATCH, **training: Any
+) -> Recipe:
     rows = [
         {"text": text, "label": label}
         for pair in zip(GOOD, BAD, strict=True)
@@ -55,11 +64,7 @@ def make_recipe(label_names: tuple[str, ...] = (), one_output: bool = True, **tr
         {
             "name": "tiny",
             "task": {"name": "text-classification", "one_output": one_output},
-            "model": {
-                "architecture": "lstm",
-                "config": {"embedding_size": 6, "hidden_size": 5},
-                "tokenizer": {"fit": "characters"},
-            },
+            "model": model,
             "data": {
                 "rows": {"train": rows, "validation": rows[:4]},
                 "label_names": list(label_names or ("bad", "good")),
@@ -206,6 +211,14 @@ def test_a_checkpoint_of_a_model_from_scratch_can_be_asked() -> None:
     finished, checkpoint = Predictor.load(run), Predictor.load(run, step=40)
     assert checkpoint.classify(["很好"])[0].logits == pytest.approx(finished.classify(["很好"])[0].logits, abs=0.5)
     assert checkpoint.labels == ["bad", "good"]
+
+
+def test_a_model_with_one_sigmoid_can_be_taken_on_with_two_outputs() -> None:
+    first = carry_out(make_recipe())
+    second = carry_out(make_recipe(one_output=False, model=str(first / "model")))
+    predictor = Predictor.load(second)
+    assert predictor.labels == ["bad", "good"]
+    assert len(predictor.classify(["很好"])[0].logits) == predictor.loaded.model.classifier.out_features == 2
 
 
 def test_one_sigmoid_is_for_two_classes() -> None:
