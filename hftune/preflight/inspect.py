@@ -183,5 +183,6 @@ def _as_findings(error: HftuneError) -> list[Notice]:
     """Return an error as findings: one a problem for recipes, else one."""
     if isinstance(error, RecipeError):
         return [Notice("error", "recipe", str(replace(one, hint="")), one.hint) for one in error.problems]
-    code = {DataError: "data", ModelError: "model"}.get(type(error), "error")
+    codes: dict[type[HftuneError], str] = {DataError: "data", ModelError: "model"}
+    code = codes.get(type(error), "error")
     return [Notice("error", code, error.message, error.hint)]

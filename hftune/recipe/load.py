@@ -12,7 +12,7 @@ from typing import Any
 
 from ruamel.yaml import YAML
 
-from hftune.errors import DataError, HftuneError, Problem, RecipeError, closest, place
+from hftune.errors import HftuneError, KeyedError, Problem, RecipeError, closest, place
 from hftune.recipe.overrides import apply_overrides
 from hftune.recipe.paths import expand, is_within, make_absolute
 from hftune.recipe.schema import Recipe
@@ -114,7 +114,7 @@ def locate(path: str | Path, key: str, overrides: Sequence[str] = ()) -> str:
 def naming_lines(path: str | Path, overrides: Sequence[str] = ()) -> Iterator[None]:
     """Give errors that come up later, about data or model, the line and column of the recipe key they are about.
 
-    RecipeError and DataError are raised again with the place; those that name no key go through as they are.
+    They are raised again with the place; those that name no key go through as they are.
     """
     try:
         yield
@@ -129,9 +129,9 @@ def placed(error: HftuneError, path: str | Path, overrides: Sequence[str] = ()) 
         return RecipeError(
             problem if problem.file or not problem.key else _placed(source, problem) for problem in error.problems
         )
-    if isinstance(error, DataError) and error.key:
+    if isinstance(error, KeyedError) and error.key:
         message = f"{locate(path, error.key, overrides)}: {error.message}"
-        return DataError(message, error.hint, error.exit_code)
+        return type(error)(message, error.hint, error.exit_code)
     return error
 
 

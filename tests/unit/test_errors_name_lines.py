@@ -60,3 +60,23 @@ def test_a_mistake_in_data_or_model_names_the_recipes_line(
     told = json.dumps(lines[-1], ensure_ascii=False)
     assert f"broken.yaml:{place}" in told
     assert all(words in told for words in [f"{key}: ", *said])
+
+
+@pytest.mark.parametrize(
+    ("model", "key", "place"),
+    [
+        ("sentence-transformers/all-MiniLM-L6", "model.id", "3:"),
+        ("{{id: {model}, tokenizer: ./tokens}}", "model.tokenizer", "3:"),
+    ],
+)
+def test_a_model_that_cannot_be_found_names_the_recipes_line(
+    model: str, key: str, place: str, tmp_path: Path, tiny_bert_folder: Path, tiny_reviews: Path,
+    capfd: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    monkeypatch.setenv("HFTUNE_NO_QUEUE", "1")
+    recipe = tmp_path / "broken.yaml"
+    values = {"train": tiny_reviews, "validation": tiny_reviews, "text": "text", "method": "full"}
+    recipe.write_text(RECIPE.format(**values, model=model.format(model=tiny_bert_folder)), encoding="utf-8")
+    assert run(["run", str(recipe), "--runs-dir", str(tmp_path / "runs")]) == 1
+    told = capfd.readouterr().err
+    assert f"broken.yaml:{place}" in told and f": {key}: " in told
