@@ -15,7 +15,7 @@ from safetensors import SafetensorError
 from hftune import methods, tasks
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
-from hftune.errors import ModelError, RunError
+from hftune.errors import ModelError, Problem, RecipeError, RunError
 from hftune.modeling.loading import load_config
 from hftune.modeling.resolve import resolve_model
 from hftune.modeling.tokenizer import load_tokenizer
@@ -80,6 +80,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         model = task.load_model(recipe, folder, prepared)
         section = recipe.model.model_copy(update={"revision": base.revision}) if base else recipe.model
         model = method.adapt(model, recipe.method.settings(method.Config), section, recipe.task.name)
+        _require_checkpointing(model, recipe)
         model.to(accelerator.device)
 
         plan = make_plan(recipe, task, len(prepared.splits["train"]), accelerator.num_processes)
@@ -106,6 +107,13 @@ def _finish(setup: Setup, model: PreTrainedModel, progress: Progress) -> Figures
     run.write_json(layout.METRICS, {**figures, "warnings": warnings} if warnings else figures)
     run.emit("result", metrics=figures, best_step=step, global_step=progress.step)
     return figures
+
+
+def _require_checkpointing(model: PreTrainedModel, recipe: Recipe) -> None:
+    """Raise RecipeError where gradient checkpointing is asked of a model that has none."""
+    if recipe.training.gradient_checkpointing and not model.supports_gradient_checkpointing:
+        message = f"models of the kind {model.config.model_type} have none"
+        raise RecipeError([Problem("training.gradient_checkpointing", message, "Leave it out.")])
 
 
 def _announce(setup: Setup, model: PreTrainedModel, progress: Progress) -> None:

@@ -65,9 +65,10 @@ def split_name(name: str) -> str:
 
 
 def _load(data: DataSection, note: Note) -> dict[str, Dataset]:
+    if isinstance(data.rows, Mapping):
+        return {split: rows_dataset(rows, f"data.rows.{split}") for split, rows in data.rows.items()}
     if data.rows is not None:
-        given = data.rows if isinstance(data.rows, Mapping) else {"train": data.rows}
-        return {split: rows_dataset(rows, "data.rows") for split, rows in given.items()}
+        return {"train": rows_dataset(data.rows, "data.rows")}
     if data.files is not None:
         return _from_files(data, data.files)
     assert data.source is not None  # the schema sees to it that one of the three is given

@@ -58,6 +58,9 @@ def load_rows(
         return file.name, load_data_file(file, data)
     splits = load_splits(data, note)
     wanted = split_name(split or "test")
+    if split is None and wanted not in splits and "validation" in splits:
+        note("the data have no test split: validation is scored")
+        wanted = "validation"
     if wanted not in splits:
         raise DataError(f"the run's data have no {wanted} split", hint=closest(wanted, splits))
     return wanted, splits[wanted]

@@ -111,6 +111,8 @@ def problems(model: PreTrainedModel, config: Config, task: str) -> list[Problem]
     """Return what is wrong with the names in `config` for this model, which may be on the meta device."""
     found: list[Problem] = []
     heads = tuple(_head_modules(model, task))
+    if not _linear_modules(model, heads):
+        return [Problem("method", "this model has no layer that LoRA can adapt", "Use `method: full`.")]
     if isinstance(config.target_modules, tuple):
         leaves = sorted({name.rsplit(".", 1)[-1] for name in _linear_modules(model, heads)})
         for wanted in config.target_modules:

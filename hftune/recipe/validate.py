@@ -222,7 +222,11 @@ def _conflicts(source: Source) -> Iterator[Problem]:
 
 def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -> Iterator[Problem]:
     """Yield what does not go together across sections: metric and task, early stopping and a validation split."""
-    training, data = source.data.get("training"), source.data.get("data")
+    training, data, model = (source.data.get(name) for name in ("training", "data", "model"))
+    fitted = isinstance(model, dict) and isinstance(model.get("tokenizer"), dict)
+    if fitted and isinstance(data, dict) and data.get("text_pair") is not None:
+        message = "a tokenizer of characters puts nothing between two texts"
+        yield source.problem(("data", "text_pair"), message, "Leave it out, or name a tokenizer.", True)
     if not isinstance(training, dict):
         return
     metric, greater = training.get("metric_for_best_model"), training.get("greater_is_better")

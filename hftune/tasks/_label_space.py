@@ -57,7 +57,7 @@ def label_space(
             notices = (*notices, _one_class(shown_name(values[0], names)))
         if len(names) == 1:
             # transformers takes no single-label head with one output; the second class is never seen.
-            names = (*names, f"not {names[0]}")
+            names = (f"not {names[0]}", *names)
     return LabelSpace(problem_type, names, multi_hot), (*notices, *alike_notices(names))
 
 

@@ -57,7 +57,8 @@ class Config(PluginConfig):
     loss: Literal["mse", "mae"] = Field("mse", description="regression: squared error, or absolute error")
     one_output: bool = Field(
         False,
-        description="two classes told apart by one sigmoid (a Dense(1, sigmoid)), not by a softmax over two outputs",
+        description="two classes told apart by one sigmoid (a Dense(1, sigmoid)), the probability of the second of "
+        "data.label_names, and not by a softmax over two outputs",
     )
 
     @classmethod
@@ -91,7 +92,8 @@ def prepare(
     for split, dataset in splits.items():
         require_columns(dataset, data, ["text", "text_pair", "label"], f"the {split} split")
     usable, row_notices = _rows.usable_rows(data, splits)
-    space, label_notices = label_space(config.problem_type, data, splits, usable, base_config)
+    wanted = config.problem_type or (SINGLE if config.one_output else None)
+    space, label_notices = label_space(wanted, data, splits, usable, base_config)
     require_metric(recipe.training, ("loss", *PROBLEM_METRICS[space.problem_type]), splits)
     max_length, limit_notices = _encoding.token_limit(data, base_config, tokenizer)
 
@@ -199,6 +201,8 @@ def _model_config(
         "problem_type": space.problem_type,
         "pad_token_id": tokenizer.pad_token_id,
     }
+    if getattr(base_config, NEGATIVE_LABEL, None) is not None:
+        fields[NEGATIVE_LABEL] = None  # of a base with one sigmoid, which this model may not have
     if config.one_output:
         fields |= _one_output(space)
     return {**fields, "class_weights": weights} if weights is not None else fields
@@ -215,7 +219,8 @@ def _one_output(space: LabelSpace) -> dict[str, Any]:
 
 
 def _problem_type(prepared: Prepared) -> str:
-    return SINGLE if NEGATIVE_LABEL in prepared.model_config else str(prepared.model_config["problem_type"])
+    one_output = prepared.model_config.get(NEGATIVE_LABEL) is not None
+    return SINGLE if one_output else str(prepared.model_config["problem_type"])
 
 
 def _as_classes(prepared: Prepared, logits: torch.Tensor) -> torch.Tensor:

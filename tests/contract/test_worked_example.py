@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 from hftune.inference.predictor import Predictor
+from hftune.inference.scoring import load_rows
 from hftune.pipeline import train
 from hftune.preflight.inspect import findings
 from hftune.recipe.load import dump_recipe, load_recipe, shipped_folder
@@ -30,6 +31,9 @@ def test_the_worked_example_trains_warns_and_answers_a_new_sentence() -> None:
     losses = [event.data["metrics"]["loss"] for event in events if event.kind == "eval"]
     assert len(losses) == 10 and losses == sorted(losses, reverse=True)
     predictor = Predictor.load(run)
+    notes: list[str] = []
+    assert load_rows(predictor, None, None, notes.append)[0] == "validation"
+    assert notes[-1:] == ["the data have no test split: validation is scored"]
     shapes = {name: tuple(tensor.shape) for name, tensor in predictor.loaded.model.state_dict().items()}
     assert shapes["embedding.weight"] == (11, 10), "padding, the unknown, and nine characters"
     assert (shapes["lstm.weight_hh_l0"], shapes["classifier.weight"]) == ((40, 10), (1, 10))

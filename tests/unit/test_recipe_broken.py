@@ -212,6 +212,11 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
         "name: a\ntask: text-classification\nmodel: {id: org/bert, tokenizer: {fit: characters}}\n" + DATA,
         [(3, 23, "model.tokenizer", "a pretrained model knows its own tokens alone", "")],
     ),
+    "pairs for a tokenizer of characters": (
+        "name: a\ntask: text-classification\nmodel: {architecture: lstm, tokenizer: {fit: characters}}\n"
+        "data: {source: 'hftune:a', text_pair: b}\n",
+        [(4, 28, "data.text_pair", "puts nothing between two texts", "name a tokenizer")],
+    ),
     "rows of an unknown split": (
         TOP + "data:\n  rows:\n    train: [{text: a, label: b}]\n    val: [{text: a, label: b}]\n",
         [(7, 5, "data.rows.val", "unknown split", "'validation'")],

@@ -1,7 +1,7 @@
 """Make `hftune:zh-sentences` again: `python -m hftune.starters.zh_sentences.build [FOLDER]`.
 
-Reads sentences.json beside this file (label -> sentences, the n-th of both on the same subject) and writes train,
-validation and test.parquet to FOLDER (default: this package).
+Reads sentences.json beside this file (label -> sentences, the n-th of both mostly on the same subject) and writes
+train, validation and test.parquet to FOLDER (default: this package).
 """
 
 from __future__ import annotations
