@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal, get_args
 
@@ -76,11 +76,13 @@ def label_name(value: Any) -> str:
     return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
-def shown_name(value: Any, names: Sequence[str]) -> str:
+def shown_name(value: Any, names: Collection[str]) -> str:
     """Return which of `names` a label is: its own, or that of its number where the names are no numbers."""
-    name = label_name(value)
-    numbered = isinstance(value, int) and not any(known.lstrip("-").isdigit() for known in names)
-    return names[value] if name not in names and numbered and 0 <= value < len(names) else name
+    # Read from a file of nothing but numbers, "1.0" is a number; beside labels that are words it is the word it was.
+    name = str(value) if str(value) in names else label_name(value)
+    if name in names or not isinstance(value, int) or not 0 <= value < len(names):
+        return name
+    return name if any(known.lstrip("-").isdigit() for known in names) else list(names)[value]
 
 
 def observed_names(values: Sequence[Any], column: str) -> tuple[str, ...]:
@@ -137,13 +139,9 @@ def _position(value: Any, index: Mapping[str, int], row: int, split: str) -> int
             hint="For several labels a text set task.problem_type: multi_label_classification.",
             key="data.label",
         )
-    # Read from a file of nothing but numbers, "1.0" is a number; beside labels that are words it is the word it was.
-    name = str(value) if str(value) in index else label_name(value)
+    name = shown_name(value, index)
     if name in index:
         return index[name]
-    # Numbers index the names when recipe or data set name them.
-    if isinstance(value, int) and not any(known.lstrip("-").isdigit() for known in index) and 0 <= value < len(index):
-        return int(value)
     raise DataError(
         f"{split}, row {row} (from 0): unknown label {value!r}", hint=closest(name, index), key="data.label"
     )
