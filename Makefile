@@ -12,7 +12,7 @@ export TORCH_INDEX
 export HFTUNE_TEST_CACHE ?= $(CURDIR)/.hftune-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long bench quality prove-resume lint set-up set-up-test clean
+.PHONY: help demo check test test-long bench quality prove-resume corpus lint set-up set-up-test clean
 
 help:
 	@echo "make demo          make .venv, install, train recipes/bert_cls.yaml, ask the model two sentences"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench         hftune and transformers.Trainer in turn"
 	@echo "make quality       accuracy over three seeds beside transformers.Trainer (40 minutes)"
 	@echo "make prove-resume  kill a run, resume it, compare the weights with those of an uninterrupted one"
+	@echo "make corpus        the texts hftune:gpt2-mini was pretrained on (needs apt-get, npm)"
 
 set-up:
 	@command -v $(PYTHON) >/dev/null || { echo "set-up: there is no $(PYTHON). Install it: sudo apt install python3 python3-venv" >&2; exit 1; }
@@ -58,6 +59,10 @@ quality: set-up-test
 
 prove-resume: set-up-test
 	$(BIN)/python tests/faults/prove_resume.py
+
+# apt-get (Debian or Ubuntu; unprivileged) has the novels, npm (sudo apt-get install npm) Moby-Dick and the addresses.
+corpus: set-up
+	$(BIN)/python -m hftune.starters.gpt2_mini.corpus corpus
 
 clean:
 	rm -rf .venv .hftune-cache build hftune.egg-info .mypy_cache .ruff_cache .pytest_cache .coverage .import_linter_cache
