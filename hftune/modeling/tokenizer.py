@@ -16,7 +16,9 @@ if TYPE_CHECKING:
     from transformers import PreTrainedTokenizerBase
 
 
-PAD, UNKNOWN = "[PAD]", "[UNK]"  # of a fitted tokenizer: tokens 0 and 1
+PAD, UNKNOWN = "[PAD]", "[UNK]"  # of fitted characters: tokens 0 and 1
+END_OF_TEXT = "<|endoftext|>"  # of fitted bytes, as in GPT-2: token 0
+VOCAB_SIZE = 8192
 
 
 def load_tokenizer(
@@ -27,7 +29,7 @@ def load_tokenizer(
     `folder` is the resolved model's; None looks it up. Raises ModelError when there are no tokenizer files.
     """
     if isinstance(section.tokenizer, FittedTokenizer):
-        return fit_characters(texts)
+        return fit_tokenizer(section.tokenizer, texts)
     if section.tokenizer is not None or folder is None:
         folder = resolve_tokenizer_folder(section, note)
     if not has_tokenizer((path.name for path in folder.iterdir()), code=section.trust_remote_code):
@@ -50,6 +52,40 @@ def load_tokenizer(
         raise ModelError(f"the tokenizer in {folder} has no vocabulary", hint="Are vocab.json and merges.txt there?")
     _drop_saved_lengths(tokenizer)
     ensure_pad_token(tokenizer)
+    return tokenizer
+
+
+def fit_tokenizer(section: FittedTokenizer, texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """Return the tokenizer that `section` asks for, made from `texts`; the same texts give the same one."""
+    if section.fit == "characters":
+        return fit_characters(texts)
+    tokenizer = fit_bytes(texts, section.vocab_size or VOCAB_SIZE)
+    ensure_pad_token(tokenizer)
+    return tokenizer
+
+
+def fit_bytes(texts: Iterable[str], vocab_size: int) -> PreTrainedTokenizerBase:
+    """Return a byte-level BPE as GPT-2's (Radford et al. 2019, 2.2) of at most `vocab_size` tokens; none is unknown."""
+    from tokenizers import Tokenizer, decoders, models, pre_tokenizers, processors, trainers
+    from transformers import PreTrainedTokenizerFast
+
+    backend = Tokenizer(models.BPE())
+    backend.pre_tokenizer = pre_tokenizers.ByteLevel(add_prefix_space=False)
+    backend.decoder = decoders.ByteLevel()
+    backend.post_processor = processors.ByteLevel(trim_offsets=False)
+    trainer = trainers.BpeTrainer(
+        vocab_size=vocab_size,
+        special_tokens=[END_OF_TEXT],
+        initial_alphabet=pre_tokenizers.ByteLevel.alphabet(),
+        show_progress=False,
+    )
+    backend.train_from_iterator(texts, trainer)
+    tokenizer: PreTrainedTokenizerBase = PreTrainedTokenizerFast(
+        tokenizer_object=backend,
+        bos_token=END_OF_TEXT,
+        eos_token=END_OF_TEXT,
+        model_input_names=["input_ids", "attention_mask"],
+    )
     return tokenizer
 
 

@@ -86,9 +86,19 @@ class Choice(Section):
 class FittedTokenizer(Section):
     """A tokenizer made from the texts of the train split, for a model made from scratch."""
 
-    fit: Literal["characters"] = Field(
-        description="what a token is; characters: each one, as in Chinese no spaces part the words"
+    fit: Literal["characters", "byte-level-bpe"] = Field(
+        description="what a token is; characters: each one, as in Chinese no spaces part the words; byte-level-bpe: "
+        "frequent sequences of bytes as in GPT-2, so that no text is unknown"
     )
+    vocab_size: Annotated[int, Field(ge=257)] | None = Field(
+        None, description="byte-level-bpe: tokens in all, 256 bytes and end-of-text among them; left out: 8192"
+    )
+
+    @classmethod
+    def conflicts(cls, given: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+        """Characters are as many as the texts have."""
+        if given.get("fit") == "characters" and given.get("vocab_size") is not None:
+            yield "vocab_size", "the characters of the texts are the vocabulary; a size is for byte-level-bpe"
 
 
 def _tokenizer_kind(value: Any) -> str:
@@ -117,8 +127,8 @@ class ModelSection(Section):
     )
     tokenizer: Tokenizer | None = Field(
         None,
-        description="tokenizer of a model made from scratch (a Hub id, a folder, or `{fit: characters}`), or another "
-        "one than the model's own",
+        description="tokenizer of a model made from scratch (a Hub id, a folder, or `{fit: characters}`, "
+        "`{fit: byte-level-bpe}`), or another one than the model's own",
     )
     trust_remote_code: bool = Field(
         False, description="running code from a model repository is a choice to make by hand"
@@ -184,6 +194,9 @@ class DataSection(Section):
         "truncate", description="what happens to longer texts; truncation is counted and warned about"
     )
     window: WindowSection = Field(default_factory=WindowSection, description="used with `too_long: window`")
+    pack: bool = Field(
+        False, description="plain texts for generation: train's fill whole blocks of max_length, no text sees another"
+    )
     validation_share: Share = Field(0.1, description="share of train that becomes validation where there is none")
     test_share: Share = Field(0.1, description="share of train that becomes test where there is none")
     split_seed: Seed = Field(
@@ -224,6 +237,8 @@ class DataSection(Section):
             twice = [name for name, count in Counter(map(str, names)).items() if count > 1]
             if twice:
                 yield "label_names", f"given twice: {', '.join(map(repr, twice))}"
+        if given.get("pack") and given.get("too_long") != "window":
+            yield "pack", "blocks are filled with whole texts, so held-out ones are not cut either: `too_long: window`"
         window, length = given.get("window"), given.get("max_length", 128)
         stride = window.get("stride") if isinstance(window, Mapping) else getattr(window, "stride", None)
         if given.get("too_long") == "window" and isinstance(length, int):

@@ -25,11 +25,14 @@ class Encoded:
     """The texts of one split as examples; a text makes one example, or several windows with the same `row`.
 
     `examples` hold input_ids (and token_type_ids) int32 [tokens], length, row, and window (0, 1, … in a document).
-    `too_long` are the rows longer than the limit with their lengths in tokens, special tokens included.
+    Packed blocks hold several texts each (`row` is the first one's) and position_ids that begin anew with each.
+    `too_long` are the rows longer than the limit with their lengths in tokens, special tokens included; `unlearned`
+    says how many rows made no example because they have no token to learn.
     """
 
     examples: list[Example]
     too_long: dict[int, int]
+    unlearned: int = 0
 
 
 def limit_length(data: DataSection, most: int | None) -> tuple[int, tuple[Notice, ...]]:
@@ -152,6 +155,7 @@ def to_dataset(examples: Sequence[Example]) -> Dataset:
         "input_ids": List(Value("int32")),
         "token_type_ids": List(Value("int8")),
         "labels": None,
+        "position_ids": List(Value("int32")),
         "length": Value("int32"),
         "row": Value("int64"),
         "window": Value("int32"),
@@ -182,9 +186,11 @@ def padded_batch(
 
     Gives int64 input_ids, attention_mask (and token_type_ids) [batch, longest], row, window (and text_bytes) [batch],
     and, when the examples have them, labels of `label_dtype`: [batch] or [batch, labels]; with `label_padding` they
-    are token labels, padded with it to [batch, longest].
+    are token labels, padded with it to [batch, longest]. Packed blocks have position_ids [batch, longest] and no
+    attention_mask: transformers then tells texts apart by positions that do not go on, and padding (all 0) is a text
+    of one token each.
     """
-    pads = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id}
+    pads = {"input_ids": tokenizer.pad_token_id, "token_type_ids": tokenizer.pad_token_type_id, "position_ids": 0}
     if pads["input_ids"] is None:
         raise ValueError("the tokenizer has no padding token; modeling.tokenizer gives it one")
     if label_padding is not None:
@@ -204,8 +210,9 @@ def padded_batch(
             for index, example in enumerate(examples):
                 table[index, : lengths[index]] = example[name]
             batch[name] = torch.from_numpy(table)
-        mask = np.arange(longest)[None, :] < lengths[:, None]
-        batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
+        if "position_ids" not in batch:
+            mask = np.arange(longest)[None, :] < lengths[:, None]
+            batch["attention_mask"] = torch.from_numpy(mask.astype(np.int64))
         if "labels" in examples[0] and label_padding is None:
             labels = np.array([example["labels"] for example in examples])
             batch["labels"] = torch.from_numpy(labels.astype(label_dtype))

@@ -28,18 +28,87 @@ def encode_texts(
     check_window(tokenizer, data, max_length, pair=False)
     examples: list[Example] = []
     too_long: dict[int, int] = {}
+    unlearned = 0
+    for row, (ids, ends) in zip(rows, _documents(tokenizer, texts), strict=True):
+        if len(ids) > max_length:
+            too_long[row] = len(ids)
+        if len(ids) > 1:
+            examples.extend(_blocks(ids, ends, row, data, max_length))
+        else:
+            unlearned += 1
+    return Encoded(examples, too_long, unlearned)
+
+
+def encode_packed(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str], rows: Sequence[int], max_length: int
+) -> Encoded:
+    """Tokenize plain texts, each ended by end-of-text, into blocks of `max_length` tokens, one text after the other.
+
+    Each block has position_ids that begin at 0 with each text: a model that goes by them never looks from one text
+    into another. A text that does not fit goes on in the next block, where the token before is repeated, so that every
+    token but a text's first is learned, exactly once. Other columns as of `encode_texts`.
+    """
+    packer, unlearned = _Packer(max_length), 0
+    for row, (ids, ends) in zip(rows, _documents(tokenizer, texts), strict=True):
+        if len(ids) > 1:
+            packer.add(ids, ends, row)
+        else:
+            unlearned += 1
+    packer.close()
+    return Encoded(packer.blocks, {}, unlearned)
+
+
+class _Packer:
+    """Fills blocks with pieces of texts."""
+
+    def __init__(self, max_length: int) -> None:
+        self.blocks: list[Example] = []
+        self._max_length = max_length
+        self._begin()
+
+    def _begin(self) -> None:
+        self._ids: list[int] = []
+        self._labels: list[int] = []
+        self._positions: list[int] = []
+        self._bytes, self._row = 0, -1
+
+    def add(self, ids: list[int], ends: list[int] | None, row: int) -> None:
+        """Put a text of two tokens or more behind what is there."""
+        start = 0
+        while start < len(ids) - 1:
+            room = self._max_length - len(self._ids)
+            if room < 2:  # a piece needs one token to begin with and one to learn
+                self.close()
+                continue
+            piece = ids[start : start + room]
+            if not self._ids:
+                self._row = row
+            self._ids += piece
+            self._labels += [IGNORED, *piece[1:]]
+            self._positions += range(len(piece))
+            stop = start + len(piece) - 1
+            self._bytes += 0 if ends is None else max(0, ends[stop] - ends[start])
+            start = stop
+
+    def close(self) -> None:
+        """Finish the block that is being filled."""
+        if self._ids:
+            block = {"input_ids": compact(self._ids), "labels": compact(self._labels)}
+            block |= {"position_ids": compact(self._positions), "length": len(self._ids)}
+            self.blocks.append({**block, "row": self._row, "window": 0, "text_bytes": self._bytes})
+        self._begin()
+
+
+def _documents(
+    tokenizer: PreTrainedTokenizerBase, texts: Sequence[str]
+) -> Iterator[tuple[list[int], list[int] | None]]:
+    """Yield each text's token ids, end-of-text behind them, and how many bytes of the text end with each."""
     for start in range(0, len(texts), CHUNK):
         part = list(texts[start : start + CHUNK])
         encoding = tokenizer(part, verbose=False, return_offsets_mapping=tokenizer.is_fast)
         for index, ids in enumerate(encoding["input_ids"]):
             offsets = encoding["offset_mapping"][index] if tokenizer.is_fast else None
-            ids, ends = _ended(ids, _byte_ends(part[index], offsets), tokenizer)
-            row = rows[start + index]
-            if len(ids) > max_length:
-                too_long[row] = len(ids)
-            if len(ids) > 1:
-                examples.extend(_blocks(ids, ends, row, data, max_length))
-    return Encoded(examples, too_long)
+            yield _ended(ids, _byte_ends(part[index], offsets), tokenizer)
 
 
 def encode_segments(
@@ -56,6 +125,7 @@ def encode_segments(
     """
     examples: list[Example] = []
     too_long: dict[int, int] = {}
+    unlearned = 0
     for document, row in zip(documents, rows, strict=True):
         ids, labels = _joined(tokenizer, document)
         if len(ids) > max_length:
@@ -67,7 +137,9 @@ def encode_segments(
         if any(label != IGNORED for label in labels[1:]):
             example = {"input_ids": compact(ids), "labels": compact(labels)}
             examples.append({**example, "length": len(ids), "row": row, "window": 0})
-    return Encoded(examples, too_long)
+        else:
+            unlearned += 1
+    return Encoded(examples, too_long, unlearned)
 
 
 def _joined(tokenizer: Any, document: Sequence[Segment]) -> tuple[list[int], list[int]]:

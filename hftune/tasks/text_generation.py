@@ -52,7 +52,8 @@ def prepare(
 ) -> Prepared:
     """Tokenize every split, ended by end-of-text, with -100 as the label of what is not learned.
 
-    Columns of the prepared splits: input_ids, labels (as long), length, row, window, and for plain texts text_bytes.
+    Columns of the prepared splits: input_ids, labels (as long), length, row, window, and for plain texts text_bytes;
+    with `data.pack` train also has position_ids (`_token_targets.encode_packed`).
     With `data.messages` the tokenizer's chat_template is set, to be saved with the model. Raises RecipeError for
     missing columns, DataError for a split with nothing to learn or messages that are none.
     """
@@ -70,7 +71,7 @@ def prepare(
     if data.messages is not None:
         tokenizer.chat_template = template_text(recipe.task.settings(Config).template, tokenizer)
     max_length, notices = _encoding.token_limit(data, base_config, tokenizer)
-    _check_windows(data)
+    _check_plain(data)
 
     encoded: dict[str, Encoded] = {}
     sizes: dict[str, int] = {}
@@ -83,7 +84,7 @@ def prepare(
             raise DataError(
                 f"the {split} split {reason}", hint="Each split needs at least one text of two tokens.", key="data"
             )
-    notices += _nothing_learned(splits, encoded)
+    notices += _nothing_learned(splits, sizes, encoded)
     notices += _encoding.length_notices(encoded, sizes, data, max_length)
     notices += _rows.held_out_notices({split: _rows.keys(one, columns) for split, one in splits.items()})
     return Prepared(
@@ -101,7 +102,11 @@ def load_model(recipe: Recipe, folder: Path | None, prepared: Prepared) -> PreTr
 
     from hftune.modeling.loading import load_model as load
 
-    return load(AutoModelForCausalLM, recipe.model, folder, prepared.tokenizer, prepared.model_config)
+    model = load(AutoModelForCausalLM, recipe.model, folder, prepared.tokenizer, prepared.model_config)
+    if recipe.data.pack and not _tells_texts_apart(model):
+        message = f"models of the kind {model.config.model_type} look from one text of a block into another"
+        raise RecipeError([Problem("data.pack", message, "Leave it out.")])
+    return model
 
 
 def weight(recipe: Recipe, prepared: Prepared, batch: Batch) -> torch.Tensor:
@@ -136,10 +141,29 @@ def _fields(data: DataSection) -> list[str]:
     return ["text"] if data.prompt is None else ["prompt", "completion"]
 
 
-def _check_windows(data: DataSection) -> None:
+def _check_plain(data: DataSection) -> None:
+    """Windows and packed blocks are for plain texts; packing implies windows, so one message tells of both."""
     if data.too_long == "window" and (data.messages is not None or data.prompt is not None):
         message = "windows are for plain texts: a piece of a conversation would lack what it answers"
         raise RecipeError([Problem("data.too_long", message, "Use truncate or error.")])
+
+
+def _tells_texts_apart(model: PreTrainedModel) -> bool:
+    """Whether the first text of a packed block leaves the answers to the second as they are; asked of the model itself.
+
+    transformers makes the mask from positions, but not for every architecture, and nothing fails where it does not.
+    """
+    import torch
+
+    first, second = [0, 1, 2], [1, 2, 0, 1]
+    blocks = torch.tensor([first + second, first[::-1] + second])
+    positions = torch.tensor([*range(len(first)), *range(len(second))]).repeat(2, 1)
+    was_training = model.training
+    model.eval()
+    with torch.no_grad():
+        logits = model(input_ids=blocks, position_ids=positions, use_cache=False).logits[:, len(first) :].float()
+    model.train(was_training)
+    return bool(torch.allclose(logits[0], logits[1], rtol=0, atol=1e-5))
 
 
 def _encode(
@@ -151,7 +175,7 @@ def _encode(
     max_length: int,
 ) -> Encoded:
     from hftune.tasks import _rows
-    from hftune.tasks._token_targets import encode_segments, encode_texts
+    from hftune.tasks._token_targets import encode_packed, encode_segments, encode_texts
 
     data, answer_only = recipe.data, recipe.task.settings(Config).answer_only
     if data.messages is not None:
@@ -168,14 +192,16 @@ def _encode(
             for prompt, completion in zip(prompts, completions, strict=True)
         ]
         return encode_segments(tokenizer, pairs, rows, max_length)
-    return encode_texts(tokenizer, _rows.text_column(dataset, data.text, rows, split), rows, data, max_length)
+    texts = _rows.text_column(dataset, data.text, rows, split)
+    if data.pack and split == "train":
+        return encode_packed(tokenizer, texts, rows, max_length)
+    return encode_texts(tokenizer, texts, rows, data, max_length)
 
 
-def _nothing_learned(splits: Mapping[str, Dataset], encoded: Mapping[str, Encoded]) -> tuple[Notice, ...]:
-    lost = {
-        split: len(dataset) - len({example["row"] for example in encoded[split].examples})
-        for split, dataset in splits.items()
-    }
+def _nothing_learned(
+    splits: Mapping[str, Dataset], sizes: Mapping[str, int], encoded: Mapping[str, Encoded]
+) -> tuple[Notice, ...]:
+    lost = {split: len(dataset) - sizes[split] + encoded[split].unlearned for split, dataset in splits.items()}
     if not any(lost.values()):
         return ()
     found = ", ".join(f"{split} {count} of {len(splits[split])}" for split, count in lost.items() if count)

@@ -72,3 +72,28 @@ def test_characters_are_tokens_and_others_unknown(tmp_path):
     assert tokenizer.decode(tokenizer("这是文本")["input_ids"]) == "这是文本"
     tokenizer.save_pretrained(tmp_path)
     assert load_tokenizer(ModelSection(id=str(tmp_path)))("这是新的")["input_ids"] == ids[:4]
+
+
+def fit_bytes_of(texts, **section):
+    fitted = {"fit": "byte-level-bpe", **section}
+    return load_tokenizer(ModelSection.model_validate({"architecture": "gpt2", "tokenizer": fitted}), texts=texts)
+
+
+def test_bytes_are_fitted_as_gpt2s_and_no_text_is_unknown(tmp_path):
+    texts = ["the film was good, the film was long"] * 20
+    tokenizer = fit_bytes_of(texts, vocab_size=300)
+    assert tokenizer.eos_token == tokenizer.bos_token == tokenizer.pad_token == "<|endoftext|>"
+    assert tokenizer.eos_token_id == 0
+    assert "Ġfilm" in tokenizer.get_vocab(), "a word carries the space before it"
+    for text in ("the film 这是 🎬\n\tend", " leading", "", "naïve"):
+        assert tokenizer.decode(tokenizer(text)["input_ids"]) == text
+    tokenizer.save_pretrained(tmp_path)
+    again = load_tokenizer(ModelSection(id=str(tmp_path)))
+    assert again("the film 这")["input_ids"] == tokenizer("the film 这")["input_ids"]
+
+
+def test_bytes_fitted_twice_are_the_same():
+    texts = [f"word{i % 7} and word{i % 5} of the film number {i}" for i in range(200)]
+    one, two = (fit_bytes_of(texts, vocab_size=400).backend_tokenizer.to_str() for _ in range(2))
+    assert one == two
+    assert len(fit_bytes_of(texts)) <= 8192
