@@ -34,7 +34,7 @@ def _list(arguments: argparse.Namespace, output: Output) -> None:
                 "task": recipe.task.name,
                 "method": recipe.method.name,
                 "model": recipe.model.id or recipe.model.architecture,
-                "needs_hub": file.parent != folder,
+                "needs_hub": file.parent.name == "hub",
                 "path": str(file),
             }
         )

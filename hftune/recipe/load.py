@@ -75,9 +75,9 @@ def shipped_folder() -> Path:
 
 
 def shipped_recipes() -> list[Path]:
-    """Return the recipes that come with hftune: those that need no Hub first, then those in hub/."""
+    """Return the recipes that come with hftune, those in hub/ (which need it) last."""
     folder = shipped_folder()
-    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("hub/*.yaml"))]
+    return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("pretrain/*.yaml")), *sorted(folder.glob("hub/*.yaml"))]
 
 
 def dump_recipe(recipe: Recipe) -> str:

@@ -39,7 +39,7 @@ def set_up():
 def test_every_package_in_the_tree_is_named_for_the_wheel():
     folders = {path.parent for path in (ROOT / "hftune").rglob("*.py")}
     found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
-    found |= {"hftune.recipes", "hftune.recipes.hub"}
+    found |= {"hftune.recipes", "hftune.recipes.hub", "hftune.recipes.pretrain"}
     assert sorted(found) == project()["tool"]["setuptools"]["packages"]
 
 
