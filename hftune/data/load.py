@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune import hub, starters
-from hftune.data.columns import input_columns, require_columns
+from hftune.data.columns import fill_templates, input_columns, require_columns, text_columns
 from hftune.data.files import READERS, load_file, rows_dataset
 from hftune.data.splits import classes, cut, sample
 from hftune.errors import DataError, closest
@@ -41,7 +41,7 @@ def load_splits(data: DataSection, note: Note = _quiet) -> dict[str, Dataset]:
     Deterministic: the same files and recipe give the same rows in the same order on every machine. Raises DataError
     for data that cannot be found or read, naming file and line where there is one.
     """
-    splits = _load(data, note)
+    splits = {name: fill_templates(one, data, f"the {name} split") for name, one in _load(data, note).items()}
     if "train" not in splits:
         raise DataError("the data have no train split", f"Splits found: {', '.join(splits) or 'none'}.", key="data")
     for name, dataset in splits.items():
@@ -56,7 +56,8 @@ def load_data_file(path: str | Path, data: DataSection) -> Dataset:
 
     Its texts stay as they are written, whatever they look like ("007", "1.50"), and so do the names of groups.
     """
-    return load_file(path, as_text=[*input_columns(data), data.group or ""])
+    rows = load_file(path, as_text=[*text_columns(data), data.group or ""])
+    return fill_templates(rows, data, str(path))
 
 
 def split_name(name: str) -> str:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Mapping
+from string import Formatter
 from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
@@ -101,6 +102,21 @@ class FittedTokenizer(Section):
             yield "vocab_size", "the characters of the texts are the vocabulary; a size is for byte-level-bpe"
 
 
+def template_columns(words: str) -> list[str]:
+    """Return the columns named in braces in a prompt or completion; none: it is the name of a column itself.
+
+    Raises ValueError for braces that name none.
+    """
+    names = []
+    for _, name, form, conversion in Formatter().parse(words):
+        if name is None:
+            continue
+        if not name or form or conversion or any(sign in name for sign in ".[]"):
+            raise ValueError(f"{words!r} has braces that name no column")
+        names.append(name)
+    return list(dict.fromkeys(names))
+
+
 def _tokenizer_kind(value: Any) -> str:
     return "named" if isinstance(value, str) else "fitted"
 
@@ -179,8 +195,14 @@ class DataSection(Section):
     text: str = Field("text", description="column with the text")
     text_pair: str | None = Field(None, description="column with a second text, for tasks on pairs of sentences")
     label: str = Field("label", description="column with the label, the list of labels, or the number to predict")
-    prompt: str | None = Field(None, description="generation: column with the prompt (no loss on it)")
-    completion: str | None = Field(None, description="generation: column with the answer (loss on it)")
+    prompt: str | None = Field(
+        None,
+        description="generation: column with the prompt (no loss on it), or words with columns in braces: "
+        "`{label} review:`",
+    )
+    completion: str | None = Field(
+        None, description="generation: column with the answer (loss on it), or words with columns in braces"
+    )
     messages: str | None = Field(
         None, description="generation: column with a list of {role, content}; loss on the assistant's turns"
     )
@@ -220,6 +242,11 @@ class DataSection(Section):
         prompt, completion = given.get("prompt"), given.get("completion")
         if (prompt is None) != (completion is None):
             yield "prompt" if completion is None else "completion", "`prompt` and `completion` go together"
+        for key in ("prompt", "completion"):
+            try:
+                template_columns(str(given.get(key)))
+            except ValueError as error:
+                yield key, f"{error}; columns stand in braces, as in `{{label}} review:`, a brace itself is doubled"
         if prompt is not None and given.get("messages") is not None:
             yield "messages", "give either `messages` or `prompt` and `completion`"
         for key, what in (("files", "`train` file"), ("rows", "`train` list")):

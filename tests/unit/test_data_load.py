@@ -186,3 +186,25 @@ def test_fingerprint_is_the_same_in_every_version():
         fingerprint({"train": Dataset.from_list(rows)})
         == "ccb0732647e1f08c37dd7de60ad7b9810cb803a52eea49bb9d6e13e7b68a670e"
     )
+
+
+def test_prompts_and_completions_may_be_words_with_columns_in_braces(tmp_path):
+    keys = {"prompt": "{label} review:", "completion": " {text}", "validation_share": 0.0, "test_share": 0.0}
+    (tmp_path / "a.csv").write_text("text,label\ngood,positive\n007,negative\nfine,\n", encoding="utf-8")
+    train = load_splits(section(files=str(tmp_path / "a.csv"), **keys))["train"]
+    assert train["{label} review:"][:2] == ["positive review:", "negative review:"]
+    assert train[" {text}"][:2] == [" good", " 007"], "as it is written"
+    empty = load_splits(section(rows=[{"text": "a", "label": None}, {"text": "b", "label": "c"}], **keys))["train"]
+    assert empty["{label} review:"][:] == [None, "c review:"]
+
+
+def test_a_column_that_a_prompt_names_must_exist():
+    with pytest.raises(RecipeError, match="no column 'lable' in the train split") as caught:
+        load_splits(section(rows=ROWS, prompt="{lable}:", completion="text"))
+    assert caught.value.problems[0].key == "data.prompt" and "'label'" in caught.value.problems[0].hint
+
+
+@pytest.mark.parametrize("words", ["{} review", "{label", "{label!r}", "{a.b}", "label}"])
+def test_braces_that_name_no_column_are_an_error(words):
+    with pytest.raises(ValueError, match="columns stand in braces"):
+        section(rows=ROWS, prompt=words, completion="text")
