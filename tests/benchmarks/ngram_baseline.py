@@ -5,7 +5,7 @@ tokenizer and the weights. Every token of a held-out document but the first is p
 model (plain transformers, fp32) reads windows of the recipe's data.max_length tokens, each of which repeats
 data.window.stride tokens of the one before as context; the n-grams see all of the document before. Prints bits per
 byte by the column `source`, and how much more the n-grams of the highest order need, with the 2.5% and 97.5%
-percentiles over 10,000 draws of as many documents, with replacement.
+percentiles over 10,000 draws of as many documents, with replacement (of few documents, it says little).
 """
 
 from __future__ import annotations
