@@ -14,6 +14,7 @@ import numpy as np
 
 Array = np.ndarray[Any, Any]
 Figures = Callable[[Array], dict[str, Array]]
+Sums = tuple[Array, Figures]  # features [rows, features], and what their sums over rows tell
 
 RESAMPLES = 1000
 LEVEL = 0.95
@@ -40,6 +41,17 @@ def bootstrap(features: Array, figures: Figures, resamples: int = RESAMPLES, see
     `features` float64 [rows, features]; `figures` takes sums over rows [..., features] and returns name -> [...].
     Efron and Tibshirani, An Introduction to the Bootstrap, 1993, chapter 13. The same seed gives the same ends.
     """
+    whole, drawn = resample(features, figures, resamples, seed)
+    return {name: percentiles(value, drawn[name]) for name, value in whole.items()}
+
+
+def resample(
+    features: Array, figures: Figures, resamples: int = RESAMPLES, seed: int = 0
+) -> tuple[dict[str, float], dict[str, Array]]:
+    """Return each figure over all rows, and over each of `resamples` draws of the rows with replacement [resamples].
+
+    The same seed draws the same rows of as many: so figures of two models over the same rows are paired draw by draw.
+    """
     rows = len(features)
     whole = figures(features.sum(axis=0))
     draw = np.random.default_rng(seed)
@@ -52,10 +64,13 @@ def bootstrap(features: Array, figures: Figures, resamples: int = RESAMPLES, see
         for name, values in figures(counts @ features).items():
             drawn[name].append(values)
         left -= some
-    return {name: _interval(float(value), np.concatenate(drawn[name])) for name, value in whole.items()}
+    return {name: float(value) for name, value in whole.items()}, {
+        name: np.concatenate(values) for name, values in drawn.items()
+    }
 
 
-def _interval(value: float, drawn: Array) -> Interval:
+def percentiles(value: float, drawn: Array) -> Interval:
+    """Return a figure with the percentile interval of its draws; those that are no number are left out."""
     finite = drawn[np.isfinite(drawn)]
     if not len(finite):
         return Interval(value, None, None)
@@ -78,6 +93,13 @@ def single_label(
     quotient is the loss. Matthews: Gorodkin 2004, K classes; 0 when one side has one class only, and resamples where
     that is so are left out of its interval.
     """
+    found = bootstrap(*single_label_sums(references, predictions, classes, loss, weight))
+    matthews = found["matthews_correlation"]
+    return {**found, "matthews_correlation": replace(matthews, value=float(np.nan_to_num(matthews.value)))}
+
+
+def single_label_sums(references: Array, predictions: Array, classes: int, loss: Array, weight: Array) -> Sums:
+    """Return what `resample` takes for the figures of `single_label`."""
     true, predicted = np.eye(classes)[references], np.eye(classes)[predictions]
     features = np.column_stack([loss, weight, true * predicted, predicted, true])
 
@@ -93,13 +115,16 @@ def single_label(
             "matthews_correlation": np.where(spread > 0, ratio(covariance, spread), np.nan),
         }
 
-    found = bootstrap(features, figures)
-    matthews = found["matthews_correlation"]
-    return {**found, "matthews_correlation": replace(matthews, value=float(np.nan_to_num(matthews.value)))}
+    return features, figures
 
 
 def multi_label(references: Array, predictions: Array, loss: Array, weight: Array) -> dict[str, Interval]:
     """Return loss, macro precision, recall, F1, micro F1 and exact match of 0/1 [rows, labels]."""
+    return bootstrap(*multi_label_sums(references, predictions, loss, weight))
+
+
+def multi_label_sums(references: Array, predictions: Array, loss: Array, weight: Array) -> Sums:
+    """Return what `resample` takes for the figures of `multi_label`."""
     labels = references.shape[1]
     exact = (references == predictions).all(axis=1)
     features = np.column_stack(
@@ -115,7 +140,7 @@ def multi_label(references: Array, predictions: Array, loss: Array, weight: Arra
             "exact_match": ratio(sums[..., 2], sums[..., 3]),
         }
 
-    return bootstrap(features, figures)
+    return features, figures
 
 
 def _averages(hits: Array, guessed: Array, actual: Array, counted: Array) -> dict[str, Array]:
@@ -132,6 +157,11 @@ def regression(references: Array, predictions: Array, loss: Array, weight: Array
 
     Spearman's interval uses the ranks among all rows (equal values share theirs) in every resample.
     """
+    return bootstrap(*regression_sums(references, predictions, loss, weight))
+
+
+def regression_sums(references: Array, predictions: Array, loss: Array, weight: Array) -> Sums:
+    """Return what `resample` takes for the figures of `regression`."""
     # Centred first: sums of squares of large numbers would lose the spread.
     x, y = references - references.mean(), predictions - predictions.mean()
     r, s = ranks(references) - (len(x) + 1) / 2, ranks(predictions) - (len(x) + 1) / 2
@@ -150,7 +180,7 @@ def regression(references: Array, predictions: Array, loss: Array, weight: Array
             "spearman": _correlation(rows, sums[..., 10:15]),
         }
 
-    return bootstrap(features, figures)
+    return features, figures
 
 
 def _correlation(rows: Array, sums: Array) -> Array:
