@@ -225,9 +225,9 @@ def padded_batch(
 
 
 def length_notices(
-    encoded: Mapping[str, Encoded], sizes: Mapping[str, int], data: DataSection, max_length: int
+    encoded: Mapping[str, Encoded], sizes: Mapping[str, int], data: DataSection, max_length: int, pooled: bool = True
 ) -> tuple[Notice, ...]:
-    """Return what a person should know about the long texts of each split.
+    """Return what a person should know about the long texts of each split; `pooled`: windows give one answer.
 
     Raises DataError when data.too_long is `error` and there are any.
     """
@@ -246,8 +246,8 @@ def length_notices(
         f"{split} {len(rows)} of {sizes[split]} ({len(rows) / sizes[split]:.1%})" for split, rows in found.items()
     )
     if data.too_long == "window":
-        pooling = data.window.pooling
-        message = f"texts longer than {max_length} tokens are cut into windows, answers pooled by {pooling}: {shares}"
+        pooling = f", answers pooled by {data.window.pooling}" if pooled else ""
+        message = f"texts longer than {max_length} tokens are cut into windows{pooling}: {shares}"
         return (Notice("info", "windowed", message),)
     message = f"texts longer than {max_length} tokens lose their end: {shares}"
     return (Notice("warning", "truncated", message, _remedies(data, max_length)),)

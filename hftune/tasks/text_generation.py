@@ -85,7 +85,7 @@ def prepare(
                 f"the {split} split {reason}", hint="Each split needs at least one text of two tokens.", key="data"
             )
     notices += _nothing_learned(splits, sizes, encoded)
-    notices += _encoding.length_notices(encoded, sizes, data, max_length)
+    notices += _encoding.length_notices(encoded, sizes, data, max_length, pooled=False)
     notices += _rows.held_out_notices({split: _rows.keys(one, columns) for split, one in splits.items()})
     return Prepared(
         splits={split: _encoding.to_dataset(one.examples) for split, one in encoded.items()},

@@ -50,6 +50,8 @@ def test_blocks_are_full_and_each_token_is_learned_once(tiny_gpt2_folder: Path) 
     held_out = prepared.splits["validation"]
     assert "position_ids" not in held_out.column_names, "held-out texts keep a row each"
     assert held_out[:] == apart.splits["validation"][:]
+    messages = [notice.message for notice in prepared.notices if notice.code == "windowed"]
+    assert messages == ["texts longer than 12 tokens are cut into windows: validation 1 of 6 (16.7%)"]
 
 
 def test_positions_begin_with_each_text(tiny_gpt2_folder: Path) -> None:
