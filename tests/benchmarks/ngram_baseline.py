@@ -1,11 +1,13 @@
 """A run's language model beside modified Kneser-Ney n-grams of the same train texts, over the same held-out tokens.
 
 RUN is the directory of a finished text-generation run on plain texts: its recipe names the data, its model/ has the
-tokenizer and the weights. Every token of a held-out document but the first is predicted, end-of-text too, by both. The
-model (plain transformers, fp32) reads windows of the recipe's data.max_length tokens, each of which repeats
+tokenizer and the weights; or it is a recipe, and --model names a folder or starter with what came of it (`gpt2_mini
+--model hftune:gpt2-mini`). Every token of a held-out document but the first is predicted, end-of-text too, by both.
+The model (plain transformers, fp32) reads windows of the recipe's data.max_length tokens, each of which repeats
 data.window.stride tokens of the one before as context; the n-grams see all of the document before. Prints bits per
-byte by the column `source`, and how much more the n-grams of the highest order need, with the 2.5% and 97.5%
-percentiles over 10,000 draws of as many documents, with replacement (of few documents, it says little).
+byte by the column `source`, the model's perplexity (of a token), and how much more the n-grams of the highest order
+need, with the 2.5% and 97.5% percentiles over 10,000 draws of as many documents, with replacement (of few documents,
+it says little).
 """
 
 from __future__ import annotations
@@ -24,8 +26,9 @@ from kneser_ney import Floats, Ids, KneserNey
 
 from hftune.data.load import load_splits
 from hftune.errors import HftuneError, UsageError
+from hftune.modeling.resolve import resolve_model
 from hftune.recipe.load import load_recipe
-from hftune.recipe.schema import DataSection, Recipe
+from hftune.recipe.schema import DataSection, ModelSection, Recipe
 from hftune.runs import layout
 from hftune.tasks._token_targets import IGNORED, encode_texts
 
@@ -51,30 +54,41 @@ class Texts:
 def main() -> None:
     """Fit, score, print a Markdown table."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("run", type=Path, metavar="RUN")
+    parser.add_argument("run", metavar="RUN")
+    parser.add_argument("--model", metavar="MODEL", help="default: that of the run")
     parser.add_argument("--split", choices=("validation", "test"), default="test", help="default: test")
     parser.add_argument("--orders", nargs="+", type=int, default=[3, 5], metavar="N", help="default: 3 5")
     parser.add_argument("--by", default="source", metavar="COLUMN", help="of the data; default: source")
     arguments = parser.parse_args()
     try:
-        texts, bits = compare(arguments.run, arguments.split, sorted(arguments.orders), arguments.by)
+        recipe, folder = find(arguments.run, arguments.model)
+        texts, bits = compare(recipe, folder, arguments.split, sorted(arguments.orders), arguments.by)
     except HftuneError as error:
         sys.exit(str(error))
     print(table(texts, bits))
+    tokens = sum(len(ids) - 1 for ids in texts.ids)
+    print(f"\nThe model's perplexity is {2 ** (bits['model'].sum() / tokens):.1f} over {tokens:,} tokens.")
 
 
-def compare(run: Path, split: str, orders: Sequence[int], column: str) -> tuple[Texts, dict[str, Floats]]:
+def find(run: str, model: str | None) -> tuple[Recipe, Path]:
+    """Return the recipe and the folder with the model: of a run, or of a recipe and what `model` names."""
+    if model is None:
+        return load_recipe(Path(run) / layout.RECIPE), Path(run) / layout.MODEL
+    return load_recipe(run), resolve_model(ModelSection(id=model)).folder
+
+
+def compare(
+    recipe: Recipe, folder: Path, split: str, orders: Sequence[int], column: str
+) -> tuple[Texts, dict[str, Floats]]:
     """Return the documents of `split`, and name of a model -> bits [documents] that it needs for each."""
     from transformers import AutoConfig, AutoTokenizer
 
-    recipe = load_recipe(run / layout.RECIPE)
     data = _windowed(recipe)
-    folder = run / layout.MODEL
     tokenizer = AutoTokenizer.from_pretrained(folder)
     most = getattr(AutoConfig.from_pretrained(folder), "max_position_embeddings", data.max_length)
     splits = load_splits(data)
     if split not in splits:
-        raise UsageError(f"the data of {run} have no {split} split")
+        raise UsageError(f"the data of {recipe.name} have no {split} split")
     train, held_out = (
         encode(splits[name], tokenizer, data, column, min(data.max_length, most)) for name in ("train", split)
     )

@@ -65,7 +65,7 @@ def a_run(folder: Path, **changes: object) -> Path:
 
 def test_the_models_figure_is_that_of_the_run_and_the_ngrams_predict_the_same_tokens(tiny_gpt2_folder, baseline):
     run = a_run(tiny_gpt2_folder)
-    texts, bits = baseline.compare(run, "test", [2, 4], "source")
+    texts, bits = baseline.compare(*baseline.find(str(run), None), "test", [2, 4], "source")
     figures = json.loads((run / layout.METRICS).read_text())["test"]
     assert list(bits) == ["2-gram", "4-gram", "model"]
     assert bits["model"].sum() / texts.bytes.sum() == pytest.approx(figures["bits_per_byte"], rel=1e-5)
@@ -81,8 +81,8 @@ def test_the_models_figure_is_that_of_the_run_and_the_ngrams_predict_the_same_to
 
 def test_documents_are_scored_to_their_end_where_the_run_truncates_them(tiny_gpt2_folder, baseline):
     windowed, cut = (a_run(tiny_gpt2_folder, too_long=choice) for choice in ("window", "truncate"))
-    whole, _ = baseline.compare(windowed, "test", [2], "source")
-    same, bits = baseline.compare(cut, "test", [2], "source")
+    whole, _ = baseline.compare(*baseline.find(str(windowed), None), "test", [2], "source")
+    same, bits = baseline.compare(*baseline.find(str(cut), None), "test", [2], "source")
     assert [one.tolist() for one in whole.ids] == [one.tolist() for one in same.ids]
     assert (bits["model"] > 0).all()
 
@@ -106,4 +106,4 @@ def test_other_tasks_and_data_are_refused(tiny_gpt2_folder, baseline):
     run.mkdir()
     (run / layout.RECIPE).write_text(dump_recipe(parse_recipe({**recipe, "data": data})))
     with pytest.raises(UsageError, match="plain texts"):
-        baseline.compare(run, "test", [5], "source")
+        baseline.compare(*baseline.find(str(run), None), "test", [5], "source")
