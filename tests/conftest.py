@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import os
 import shutil
 import signal
@@ -46,6 +47,11 @@ VOCABULARY = (
 )
 WORDS = VOCABULARY.split()
 POSITIVE = ("good", "great", "fine", "lovely", "warm", "funny", "clever")
+CHATML = (
+    "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\n' }}"
+    "{{ message['content'] + '<|im_end|>' + '\n' }}{% endfor %}"
+    "{% if add_generation_prompt %}{{ '<|im_start|>assistant\n' }}{% endif %}"
+)
 NEGATIVE = ("bad", "poor", "awful", "dull", "cold", "boring", "weak")
 
 
@@ -125,6 +131,56 @@ def tiny_gpt2_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]
         torch.manual_seed(0)
         GPT2LMHeadModel(config).save_pretrained(folder)
     yield folder
+
+
+@pytest.fixture(scope="session")
+def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """SmolLM2's kind of GGUF file: a Llama of 2 layers, 64 wide, in Q4_1 and Q8_0, random; a byte-level BPE; ChatML."""
+    gguf = pytest.importorskip("gguf", reason="the package gguf, an extra, reads and writes GGUF")
+    import numpy as np
+    from tokenizers import ByteLevelBPETokenizer
+
+    pieces = ByteLevelBPETokenizer()
+    special = ["<|endoftext|>", "<|im_start|>", "<|im_end|>"]
+    lines = [f"user the {word} was {other} assistant" for word in WORDS for other in (*POSITIVE, *NEGATIVE)]
+    pieces.train_from_iterator(lines, vocab_size=320, min_frequency=2, special_tokens=special)
+    model = json.loads(pieces.to_str())["model"]
+    tokens = sorted(model["vocab"], key=model["vocab"].get)
+    path = tmp_path_factory.mktemp("tiny-gguf") / "tiny.Q4_1.gguf"
+    file = gguf.GGUFWriter(path, "llama")
+    file.add_context_length(64)
+    file.add_embedding_length(64)
+    file.add_block_count(2)
+    file.add_feed_forward_length(96)
+    file.add_head_count(4)
+    file.add_head_count_kv(2)
+    file.add_rope_freq_base(1e5)
+    file.add_layer_norm_rms_eps(1e-5)
+    file.add_tokenizer_model("gpt2")
+    file.add_tokenizer_pre("smollm")
+    file.add_token_list(tokens)
+    file.add_token_types([3] * len(special) + [1] * (len(tokens) - len(special)))
+    file.add_token_merges([" ".join(merge) for merge in model["merges"]])
+    file.add_bos_token_id(1)
+    file.add_eos_token_id(2)
+    file.add_unk_token_id(0)
+    file.add_pad_token_id(2)
+    file.add_chat_template(CHATML)
+    random = np.random.default_rng(0)
+    shapes = {"attn_q": (64, 64), "attn_k": (32, 64), "attn_v": (32, 64), "attn_output": (64, 64)}
+    shapes |= {"ffn_gate": (96, 64), "ffn_up": (96, 64), "ffn_down": (64, 96), "attn_norm": (64,), "ffn_norm": (64,)}
+    named = {f"blk.{layer}.{part}": shape for layer in range(2) for part, shape in shapes.items()}
+    for name, shape in {**named, "token_embd": (len(tokens), 64), "output_norm": (64,)}.items():
+        values = random.normal(0, 0.1, shape).astype(np.float32)
+        kinds = gguf.GGMLQuantizationType
+        kind = kinds.F32 if len(shape) == 1 else kinds.Q8_0 if name == "token_embd" else kinds.Q4_1
+        data = values if kind == kinds.F32 else gguf.quantize(values, kind)
+        file.add_tensor(f"{name}.weight", data, raw_dtype=kind)
+    file.write_header_to_file()
+    file.write_kv_data_to_file()
+    file.write_tensors_to_file()
+    file.close()
+    return path
 
 
 @pytest.fixture(scope="session")

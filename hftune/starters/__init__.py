@@ -1,17 +1,21 @@
-"""Starters: data sets (and later models) that ship with hftune: a first run needs no Hub.
+"""Starters: data sets and models that come with hftune: a first run needs no Hub.
 
 A starter is a folder with a `card.md` that says where it is from; `movie_reviews/` is called `hftune:movie-reviews`.
-One with `train.parquet` is a data set, one with `config.json` is a model. Each has a `build.py` that makes it again.
+One with `train.parquet` is a data set, one with `config.json` a model; each has a `build.py` that makes it again. A
+model too large to ship has `origin.json` instead: the fields of modeling/catalogue.py's Entry, by which it is fetched.
 """
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
+from typing import Any
 
 from hftune.errors import DataError, HftuneError, ModelError, closest
 
 PREFIX = "hftune:"
 SPLITS = ("train", "validation", "test")
+ORIGIN = "origin.json"
 
 _HERE = Path(__file__).parent
 
@@ -33,8 +37,14 @@ def data_files(reference: str) -> dict[str, Path]:
 
 
 def model_folder(reference: str) -> Path:
-    """Return the folder of a model starter; raises ModelError with the nearest name."""
-    return _folder(reference, "model", ModelError, "config.json")
+    """Return the folder of a model starter, which holds the model or its origin; raises ModelError with the nearest."""
+    return _folder(reference, "model", ModelError, "config.json", ORIGIN)
+
+
+def origin(reference: str) -> dict[str, Any] | None:
+    """Return by what a starter is fetched, None for one that ships or does not exist."""
+    file = _HERE / _module(reference) / ORIGIN
+    return dict(json.loads(file.read_text(encoding="utf-8"))) if file.is_file() else None
 
 
 def card(reference: str) -> str:
@@ -42,11 +52,11 @@ def card(reference: str) -> str:
     return (_HERE / _module(reference) / "card.md").read_text(encoding="utf-8")
 
 
-def _folder(reference: str, kind: str, error: type[HftuneError], mark: str) -> Path:
+def _folder(reference: str, kind: str, error: type[HftuneError], *marks: str) -> Path:
     folder = _HERE / _module(reference)
-    if (folder / mark).is_file():
+    if any((folder / mark).is_file() for mark in marks):
         return folder
-    known = [PREFIX + name for name in names() if (_HERE / _module(name) / mark).is_file()]
+    known = [PREFIX + name for name in names() if any((_HERE / _module(name) / mark).is_file() for mark in marks)]
     hint = closest(reference, known) or f"No {kind} ships with this version of hftune."
     raise error(f"no {kind} starter named {reference!r}", hint=hint)
 

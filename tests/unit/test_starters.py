@@ -10,6 +10,7 @@ import pytest
 
 from hftune import starters
 from hftune.errors import DataError, ModelError
+from hftune.modeling import catalogue
 from hftune.starters.authors.build import _passages, plain
 from hftune.starters.movie_reviews import build as reviews
 from hftune.starters.zh_sentences import build as sentences
@@ -19,13 +20,25 @@ def rows(name: str) -> dict[str, list[dict]]:
     return {split: pq.read_table(path).to_pylist() for split, path in starters.data_files(f"hftune:{name}").items()}
 
 
-@pytest.mark.parametrize("name", ["authors", "movie-reviews", "zh-sentences"])
-def test_every_starter_has_three_splits_and_a_card_with_source_and_licence(name):
-    assert name in starters.names()
-    assert list(starters.data_files(f"hftune:{name}")) == ["train", "validation", "test"]
+@pytest.mark.parametrize("name", starters.names())
+def test_every_starter_has_a_card_with_source_and_licence(name):
     card = starters.card(f"hftune:{name}")
     for word in (f"hftune:{name}", "icence", "Source", "Limits", "How it was made"):
         assert word in card
+
+
+@pytest.mark.parametrize("name", ["authors", "movie-reviews", "zh-sentences"])
+def test_every_data_starter_has_three_splits(name):
+    assert list(starters.data_files(f"hftune:{name}")) == ["train", "validation", "test"]
+
+
+def test_a_model_that_is_fetched_has_all_that_pins_it_and_its_card_says_the_same():
+    entry = catalogue.find("hftune:smollm2-135m-instruct-q4")
+    assert entry is not None and entry.id == "hftune:smollm2-135m-instruct-q4" and entry.gguf
+    assert all(len(sha) == 64 for sha in (entry.wheel_sha256, entry.weights_sha256, entry.tensors_sha256))
+    card = starters.card(entry.id)
+    assert entry.licence in card and entry.gguf in card and entry.requirement.replace("==", " ") in card
+    assert f"{entry.wheel_size / 1e6:.0f} MB" in card and f"{entry.size / 1e6:.0f} MB" in card
 
 
 @pytest.mark.parametrize("name", ["authors", "movie-reviews", "zh-sentences"])
