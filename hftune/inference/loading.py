@@ -77,6 +77,7 @@ def auto_class(task: str) -> Any:
     names = {
         "text-classification": "AutoModelForSequenceClassification",
         "text-generation": "AutoModelForCausalLM",
+        "fill-mask": "AutoModelForMaskedLM",
     }
     if task not in names:
         raise ModelError(f"models of the task {task} cannot be asked yet", hint="Known: " + ", ".join(names) + ".")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.errors import DataError, closest
 from hftune.inference.classification import length_batches, probabilities
-from hftune.inference.predictor import CLASSIFIES, Predictor
+from hftune.inference.predictor import CLASSIFIES, GENERATES, Predictor
 from hftune.tasks._labels import MULTI, REGRESSION
 
 if TYPE_CHECKING:
@@ -216,12 +216,16 @@ def _token_sums(predictor: Predictor, batch: dict[str, torch.Tensor]) -> list[tu
     import torch
 
     from hftune.modeling.loading import without_cache
-    from hftune.tasks._streams import token_scores
+    from hftune.tasks._streams import next_tokens, token_scores
 
     model = predictor.loaded.model
     with torch.inference_mode():
-        inputs = {name: batch[name].to(model.device) for name in ("input_ids", "attention_mask")}
-        scores = token_scores(model(**inputs, **without_cache(model)).logits, batch["labels"].to(model.device))
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        inputs = {name: batch[name].to(model.device) for name in names if name in batch}
+        logits, targets = model(**inputs, **without_cache(model)).logits, batch["labels"].to(model.device)
+        if predictor.task == GENERATES:
+            logits, targets = next_tokens(logits, targets)
+        scores = token_scores(logits, targets)
         nll, right = scores.nll.cpu().double(), scores.right.cpu().double()
         table = torch.zeros(len(batch["labels"]), 3, dtype=torch.float64)
         table.index_add_(0, scores.rows.cpu(), torch.stack([nll, torch.ones_like(nll), right], dim=1))

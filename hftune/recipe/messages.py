@@ -48,6 +48,8 @@ _OTHER_WORDS = {
     "sequence-classification": "text-classification",
     "causal-lm": "text-generation",
     "language-modeling": "text-generation",
+    "masked-lm": "fill-mask",
+    "mlm": "fill-mask",
 }
 LONGEST_VALUE = 60
 

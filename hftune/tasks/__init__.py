@@ -41,7 +41,9 @@ class Prepared:
     whatever `collate` needs (`labels`, `attention_mask`, `token_type_ids` …) and `row` (int: the example in the
     split as it was loaded; several windows of one document share it). `model_config` are fields for the
     transformers config (num_labels, id2label, problem_type …). `tokenizer` is the one to save with the model
-    (pad token, chat template set).
+    (pad token, chat template set). `draw` gives a train example as one epoch sees it, where chance has a part in that
+    (masks): a function of example, epoch and the recipe's seed, so that batches, processes and kills change nothing;
+    what it is given and gives are the columns of one example.
     """
 
     splits: Mapping[str, Dataset]
@@ -49,6 +51,7 @@ class Prepared:
     collate: Callable[[Sequence[Mapping[str, Any]]], Batch]
     model_config: Mapping[str, Any] = field(default_factory=dict)
     notices: tuple[Notice, ...] = ()
+    draw: Callable[[Mapping[str, Any], int], Mapping[str, Any]] | None = None
 
 
 class MetricStream(Protocol):

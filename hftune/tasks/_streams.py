@@ -106,15 +106,15 @@ class TokenScores:
     right: torch.Tensor
 
 
-def token_scores(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 0.0) -> TokenScores:
-    """Score the next tokens to learn; logits [batch, tokens, vocabulary] of any float dtype, labels [batch, tokens].
+def token_scores(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> TokenScores:
+    """Score guesses of `targets` [batch, tokens], -100 where there is none; logits [batch, tokens, vocabulary].
 
-    Only logits that have a target are brought to fp32, a piece at a time: all of them can be gigabytes.
+    Logits are of any float dtype, each for the token in its own place (`next_tokens` makes them so). Only those that
+    have a target are brought to fp32, a piece at a time: all of them can be gigabytes.
     """
     import torch
     from torch.nn import functional
 
-    targets = labels[:, 1:]
     rows, places = (targets != -100).nonzero(as_tuple=True)
     size = max(1, HELD // logits.shape[-1])
     found = []
@@ -129,8 +129,13 @@ def token_scores(logits: torch.Tensor, labels: torch.Tensor, smoothing: float = 
     return TokenScores(rows, *map(torch.cat, zip(*found, strict=True)))
 
 
-class GenerationStream:
-    """Loss, perplexity, token accuracy and bits per byte of a language model; held are four numbers a batch."""
+def next_tokens(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return logits and the targets they are for, of a model whose logits at t are for token t + 1."""
+    return logits[:, :-1], labels[:, 1:]
+
+
+class TokenStream:
+    """Loss, perplexity and accuracy of guesses at tokens in their own places; held are four numbers a batch."""
 
     def __init__(self, smoothing: float) -> None:
         self._smoothing = smoothing
@@ -142,7 +147,8 @@ class GenerationStream:
 
     def update(self, logits: torch.Tensor, batch: Batch) -> None:
         """Take in logits [batch, tokens, vocabulary] and the batch (labels; text_bytes for plain texts)."""
-        scores = token_scores(logits.detach(), batch["labels"], self._smoothing)
+        logits, targets = self._aligned(logits.detach(), batch["labels"])
+        scores = token_scores(logits, targets, self._smoothing)
         self._nlls.append(float(scores.nll.sum()))
         self._losses.append(float(scores.loss.sum()))
         self._tokens.append(len(scores.rows))
@@ -165,3 +171,13 @@ class GenerationStream:
         if sum(self._bytes):
             found["bits_per_byte"] = metrics.compute("bits_per_byte", nll_sum=self._nlls, text_bytes=self._bytes)
         return found
+
+    def _aligned(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return logits, labels
+
+
+class GenerationStream(TokenStream):
+    """The same of a model that guesses the next token, and bits per byte where the batches know their bytes."""
+
+    def _aligned(self, logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        return next_tokens(logits, labels)

@@ -60,11 +60,16 @@ def count_rows(prepared: Prepared, split: str) -> int:
     return len(np.unique(np.asarray(prepared.splits[split]["row"])))
 
 
-def fetch(prepared: Prepared, split: str, indices: Indices) -> Batch:
-    """Return the examples at `indices` as one batch on the CPU."""
+def fetch(prepared: Prepared, split: str, indices: Indices, epoch: int | None = None) -> Batch:
+    """Return the examples at `indices` as one batch on the CPU; with `epoch` as training sees them in that one."""
     columns: Mapping[str, list[Any]] = prepared.splits[split][indices.tolist()]
     names = list(columns)
-    return prepared.collate([dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)])
+    examples: list[Mapping[str, Any]] = [
+        dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)
+    ]
+    if epoch is not None and prepared.draw is not None:
+        examples = [prepared.draw(example, epoch) for example in examples]
+    return prepared.collate(examples)
 
 
 def forward(model: nn.Module, batch: Batch, precision: Precision, device: torch.device) -> tuple[Tensor, Batch]:

@@ -98,7 +98,8 @@ def _gradients(setup: Setup, learner: Learner, progress: Progress, batch: Indice
         world_size=accelerator.num_processes,
         per_device_batch_size=progress.per_device_batch_size,
     )
-    batches = [fetch(setup.prepared, "train", part) if len(part) else None for part in parts]
+    epoch = progress.step // setup.plan.steps_per_epoch
+    batches = [fetch(setup.prepared, "train", part, epoch) if len(part) else None for part in parts]
     weights = [setup.task.weight(setup.recipe, setup.prepared, each) for each in batches if each is not None]
     (weight,) = sum_over_ranks(accelerator, [sum(float(each) for each in weights)])
     # A batch without a single target (weight 0) has loss 0 and no gradient, rather than 0/0.

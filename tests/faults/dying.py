@@ -73,11 +73,11 @@ def _hook(dying: Callable[[str, Callable[..., Any]], Callable[..., Any]], path: 
     step.forward = counted
     fetch = evaluation.fetch
 
-    def recording(prepared: Any, split: str, indices: Any) -> Any:
+    def recording(prepared: Any, split: str, indices: Any, epoch: int) -> Any:
         """Write down which examples are trained on, beside the run."""
         with path.with_suffix(".samples").open("a") as file:
             file.write(json.dumps([os.getpid(), split, indices.tolist()]) + "\n")
-        return fetch(prepared, split, indices)
+        return fetch(prepared, split, indices, epoch)
 
     step.fetch = recording
     os.fsync = dying("fsync", os.fsync)

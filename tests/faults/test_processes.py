@@ -33,10 +33,10 @@ def recipe(tmp_path: Path, tiny_bert_folder: Path, tiny_reviews: Path) -> Callab
     config |= {"hidden_dropout_prob": 0.0, "attention_probs_dropout_prob": 0.0}
     (model / "config.json").write_text(json.dumps(config))
 
-    def write(**training: Any) -> Path:
+    def write(task: str = "text-classification", **training: Any) -> Path:
         content = {
             "name": "tiny",
-            "task": "text-classification",
+            "task": task,
             "model": str(model),
             "data": {"files": str(tiny_reviews), "max_length": 32, "max_train_samples": 45},
             "training": {"learning_rate": 5e-3, "logging_steps": 1, "precision": "fp32", "threads": 1, **training},
@@ -101,10 +101,11 @@ def gone(processes: list[psutil.Process]) -> Callable[[], bool]:
     return lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
 
 
-def test_two_processes_have_the_losses_of_one_with_the_same_global_batch(recipe: Callable[..., Path]):
-    finish(hftune("run", str(recipe(num_train_epochs=2, per_device_train_batch_size=8)), "--name", "one"))
+@pytest.mark.parametrize("task", ["text-classification", pytest.param("fill-mask", marks=pytest.mark.long)])
+def test_two_processes_have_the_losses_of_one_with_the_same_global_batch(recipe: Callable[..., Path], task: str):
+    finish(hftune("run", str(recipe(task, num_train_epochs=2, per_device_train_batch_size=8)), "--name", "one"))
     one = newest_run()
-    wanted = recipe(num_train_epochs=2, per_device_train_batch_size=4)
+    wanted = recipe(task, num_train_epochs=2, per_device_train_batch_size=4)
     finish(hftune("run", str(wanted), "--name", "two", "--processes", "2"))
     two = newest_run()
     assert len(losses(one)) == 12

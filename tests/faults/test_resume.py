@@ -103,6 +103,13 @@ def test_no_example_is_trained_on_twice_in_an_epoch(uninterrupted: Any, tmp_path
         assert set(seen.values()) == {1}
 
 
+def test_masks_are_drawn_again_as_they_were(tiny_bert_folder: Path, tiny_reviews: Path, tmp_path: Path):
+    wanted = {**recipe(tiny_bert_folder, tiny_reviews, "full"), "task": "fill-mask"}
+    path = dying.make_run(tmp_path / "one", wanted)
+    assert dying.forked(dying.train, str(path)) == 0
+    check_kill((wanted, dying.outcome(path), {}), tmp_path / "two", [("forward", 13), ("forward", 9)])
+
+
 def test_a_broken_newest_checkpoint_changes_nothing_but_is_said_aloud(uninterrupted: Any, tmp_path: Path):
     from hftune.runs.reader import read_events
 
