@@ -287,7 +287,7 @@ class TrainingSection(Section):
         1, description="forward passes an optimizer step; equals a larger batch, by test"
     )
     learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="left out: the method's own default (full 5e-5, lora 5e-4)"
+        None, description="left out: the method's own default (full 5e-5, lora 5e-4, head 2e-2)"
     )
     lr_scheduler_type: Literal["linear", "cosine", "constant", "polynomial", "inverse_sqrt"] = Field(
         "linear", description="shape of the learning rate after warm-up"
@@ -357,5 +357,7 @@ class Recipe(Section):
     task: Choice = Field(description="the Hub's pipeline tag: text-classification, text-generation")
     model: ModelSection = Field(description="the pretrained checkpoint to start from")
     data: DataSection = Field(description="where the examples come from")
-    method: Choice = Field(Choice(name="full"), description="full, or lora with its options")
+    method: Choice = Field(
+        Choice(name="full"), description="full, lora with its options, or head (the body stays as it is)"
+    )
     training: TrainingSection = Field(default_factory=TrainingSection, description="how the weights are trained")

@@ -17,7 +17,7 @@ from datasets import Dataset
 from safetensors.torch import load_file
 from transformers import AutoTokenizer
 
-from hftune.errors import ModelError
+from hftune.errors import ModelError, RecipeError
 from hftune.methods import registry
 from hftune.modeling.loading import load_config
 from hftune.modeling.tokenizer import ensure_pad_token
@@ -82,7 +82,7 @@ def kind(request: pytest.FixtureRequest) -> tuple[str, Path]:
 @pytest.fixture(params=registry.names())
 def bench(request: pytest.FixtureRequest, kind: tuple[str, Path]) -> Bench:
     task_name, folder = kind
-    task = tasks.load(task_name)
+    task, method = tasks.load(task_name), registry.load(request.param)
     recipe = Recipe.model_validate(
         {
             "name": "contract",
@@ -94,8 +94,14 @@ def bench(request: pytest.FixtureRequest, kind: tuple[str, Path]) -> Bench:
     tokenizer = AutoTokenizer.from_pretrained(folder)
     ensure_pad_token(tokenizer)
     train = Dataset.from_dict({"text": TEXTS, "label": LABELS})
-    prepared = task.prepare(recipe, {"train": train}, tokenizer, load_config(recipe.model, folder))
-    return Bench(recipe, folder, prepared, registry.load(request.param), task)
+    base_config = load_config(recipe.model, folder)
+    try:
+        method.check(method.Config(), recipe.model, base_config, task_name)
+    except RecipeError as refusal:
+        assert task_name != "text-classification", refusal  # which every method can do
+        pytest.skip(str(refusal))
+    prepared = task.prepare(recipe, {"train": train}, tokenizer, base_config)
+    return Bench(recipe, folder, prepared, method, task)
 
 
 @pytest.mark.parametrize("name", registry.names())
