@@ -169,7 +169,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "predict",
-        "label texts or a file of them",
+        "label texts or a file of them; guess masked words",
         (
             RUN,
             Argument(("text",), "texts; left out: lines from standard input", nargs="*", metavar="TEXT"),
@@ -181,6 +181,7 @@ VERBS: tuple[Verb, ...] = (
                 completes="file",
             ),
             Argument(("--batch-size",), "texts a forward pass (default 32)", type=int, default=32, metavar="N"),
+            Argument(("--top",), "words shown for a mask (default 5)", type=int, default=5, metavar="N"),
         ),
         streams=True,
     ),

@@ -41,6 +41,22 @@ def prediction_lines(prediction: Mapping[str, object], stream: TextIO) -> list[s
     return lines + _unread(prediction)
 
 
+def filling_lines(filling: Mapping[str, object], stream: TextIO) -> list[str]:
+    """Return guesses (as `Filling.to_dict` gives them) as lines: a bar a token, likeliest first, mask after mask."""
+    masks = filling["masks"]
+    assert isinstance(masks, list)
+    lines = []
+    for number, guesses in enumerate(masks, 1):
+        if len(masks) > 1:
+            lines.append(f"mask {number}")
+        width = min(LONGEST_NAME, max(columns_of(sanitize(guess["token"])) for guess in guesses))
+        room = min(WIDTH, LONGEST_LINE - width)
+        for guess in guesses:
+            share = guess["probability"]
+            lines.append(f"{pad(sanitize(guess['token']), width)} {bar(share, stream, room)} {_share(share)}")
+    return lines + _unread(filling)
+
+
 def _unread(prediction: Mapping[str, object]) -> list[str]:
     if not prediction.get("truncated"):
         return []

@@ -15,7 +15,7 @@ import sys
 from collections.abc import Iterator
 from typing import Any
 
-from hftune.commands.bars import prediction_lines
+from hftune.commands.bars import filling_lines, prediction_lines
 from hftune.commands.conversation import AskFailed, Conversation, Event
 from hftune.commands.settings import answer_line, decoding_of
 from hftune.errors import EXIT_DONE, HftuneError, UsageError, closest
@@ -61,6 +61,8 @@ class _Chat:
         self._conversation.start(self._show_loading)
         model = self._conversation.model
         kind = ", ".join(model["labels"][:6]) if self._conversation.classifies else f"style {model['style']}"
+        if self._conversation.fills:
+            kind = f"{model['mask']} stands for a word to be guessed"
         self._output.note(f"{model['task']} ({sanitize(kind)}) on {model['device']}. /help says what you can do.")
         for line in self._lines():
             try:
@@ -144,6 +146,10 @@ class _Chat:
             return
         if self._conversation.classifies:
             for line in prediction_lines(data["predictions"][0], self._output.stdout):
+                self._output.say("  " + line)
+            return
+        if self._conversation.fills:
+            for line in filling_lines(data["fillings"][0], self._output.stdout):
                 self._output.say("  " + line)
             return
         self._output.say()

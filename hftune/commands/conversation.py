@@ -24,7 +24,7 @@ class Conversation:
 
     A chat model gets the whole conversation. A model of plain text gets it as one text that goes on (an empty line
     lets it go on by itself), until it ends the text; then a new one begins. A model trained on prompts and answers gets
-    each prompt alone. A classifier has no history.
+    each prompt alone. A classifier and a model that guesses masked words have no history.
     """
 
     def __init__(self, client: WorkerClient, decoding: Decoding) -> None:
@@ -39,6 +39,11 @@ class Conversation:
     def classifies(self) -> bool:
         """Whether lines are labelled rather than answered."""
         return self.model.get("task") == "text-classification"
+
+    @property
+    def fills(self) -> bool:
+        """Whether lines are read for their masked words."""
+        return self.model.get("task") == "fill-mask"
 
     def start(self, show: Show) -> None:
         """Wait until the worker has loaded its run; raises HftuneError when it cannot."""
@@ -58,6 +63,8 @@ class Conversation:
         self._before, self._last = list(self.messages), text
         if self.classifies:
             request = self.client.request("classify", texts=[text])
+        elif self.fills:
+            request = self.client.request("fill", texts=[text])
         else:
             # Without history where the style has none: the worker would pass over it anyway.
             history = [] if self.model.get("style") == "completion" else self.messages
@@ -92,7 +99,7 @@ class Conversation:
         if last["event"] == "error":
             raise AskFailed(last["message"], last["hint"])
         data = result.get("data")
-        if data is not None and not self.classifies:
+        if data is not None and "text" in data:
             self.messages += [{"role": "user", "content": text}, {"role": "assistant", "content": data["text"]}]
             if self.model.get("style") == "text" and data["finish_reason"] == "eos":
                 self.messages = []

@@ -1,5 +1,7 @@
 """`hftune predict RUN [TEXT… | --input F --output F]`: labels with probabilities for texts, lines or a file.
 
+Of a model that guesses masked words: the likeliest words for each mask of the texts or lines.
+
 Files keep their order and columns; a row that cannot be labelled stays in its place with an `error` and is named on
 stderr; the exit code is still 0, and the summary says how many there were. `--output` appears only when it is whole.
 """
@@ -13,7 +15,7 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hftune.commands.bars import prediction_lines
+from hftune.commands.bars import filling_lines, prediction_lines
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.figures import many
 from hftune.output import Output, json_line
@@ -36,9 +38,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
     wait_politely_when_busy()
-    from hftune.inference.predictor import CLASSIFIES, Predictor
+    from hftune.inference.predictor import CLASSIFIES, FILLS, Predictor
 
     predictor = Predictor.load(run, step)
+    if predictor.task == FILLS:
+        _guess_words(arguments, predictor, output)
+        return EXIT_DONE
     predictor.require(CLASSIFIES)
     if arguments.input:
         _label_file(arguments, predictor, output)
@@ -61,8 +66,9 @@ def _check(arguments: argparse.Namespace) -> None:
         target = output_file(Path(arguments.output))
         if Path(arguments.input).resolve() in (target, partial_of(target)):
             raise UsageError("--output is the --input", hint="Give another file: the rows are kept as they came.")
-    if arguments.batch_size < 1:
-        raise UsageError(f"--batch-size {arguments.batch_size}", hint="It must be 1 or more.")
+    for flag, value in (("--batch-size", arguments.batch_size), ("--top", arguments.top)):
+        if value < 1:
+            raise UsageError(f"{flag} {value}", hint="It must be 1 or more.")
     if not arguments.text and not arguments.input and sys.stdin.isatty():
         raise UsageError("no text", hint=f'`hftune predict {arguments.run} "a text"`, or --input FILE.')
 
@@ -82,6 +88,28 @@ def _pieces(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[lis
         if len(some[-1]) < size:
             raise UsageError("the last text has no second one", hint="This model takes two texts at a time.")
         yield some
+
+
+def _guess_words(arguments: argparse.Namespace, predictor: Predictor, output: Output) -> None:
+    """Print the likeliest words for each mask of the texts; a text without one gets an error in its place."""
+    from hftune.inference.file_labels import typed_lines
+
+    if arguments.input:
+        hint = f"Lines of a text file: hftune predict {arguments.run} --json < FILE"
+        raise UsageError("--input is for models that give labels", hint=hint)
+    for text in arguments.text or typed_lines():
+        try:
+            (filling,) = predictor.fill([text], arguments.top)
+        except UsageError as error:
+            output.emit({"text": text, "error": error.message})
+            output.note(f"hftune: {sanitize(error.message)}")
+            continue
+        record = filling.to_dict()
+        output.emit({"text": text, **record})
+        if not output.json:
+            output.say(clip(sanitize(text), SHOWN_TEXT))
+            for line in filling_lines(record, output.stdout):
+                output.say("  " + line)
 
 
 def _label_texts(predictor: Predictor, texts: Sequence[tuple[str, ...]], batch_size: int, output: Output) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -57,11 +58,15 @@ def next_commands(run: Path) -> list[str]:
     """Return what one can do with a finished run, in the words of a shell."""
     name = short_name(run)
     try:
-        generates = load_recipe(run / layout.RECIPE).task.name == "text-generation"
+        task = load_recipe(run / layout.RECIPE).task.name
     except Exception:  # the figures are there; a hint about them must not fail
-        generates = False
-    ask = f'hftune generate {name} "…"' if generates else f'hftune predict {name} "…"'
-    return [ask, f"hftune chat {name}", f"hftune evaluate {name}"]
+        task = ""
+    ask = {
+        "text-generation": f'hftune generate {name} "…"',
+        "fill-mask": f'hftune predict {name} "… [MASK] …"',
+    }.get(task, f'hftune predict {name} "…"')
+    then = [f"hftune run RECIPE -s model={shlex.quote(sanitize(run / layout.MODEL))}"] if task == "fill-mask" else []
+    return [ask, f"hftune chat {name}", f"hftune evaluate {name}", *then]
 
 
 def _metrics_file(run: Path) -> dict[str, Any]:

@@ -1,4 +1,4 @@
-"""A run directory becomes something to ask: `Predictor.load(run).classify([...])` or `.generate("...")`."""
+"""A run directory becomes something to ask: `Predictor.load(run).classify([...])`, `.generate("…")`, `.fill([...])`."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any
 from hftune.errors import HftuneError, ModelError, UsageError
 from hftune.inference.classification import Prediction, classify
 from hftune.inference.decoding import Decoding
+from hftune.inference.filling import BATCH_SIZE as FILL_BATCH
+from hftune.inference.filling import TOP, Filling, fill
 from hftune.inference.generation import Generation, write_answer
 from hftune.inference.prompts import Message, Style, check_messages, make_prompt, style_of
 from hftune.tasks._answers import label_names, problem_type
@@ -19,7 +21,14 @@ if TYPE_CHECKING:
 
 CLASSIFIES = "text-classification"
 GENERATES = "text-generation"
+FILLS = "fill-mask"
 BATCH_SIZE = 32
+# Task -> what its models do, what others lack, and the command that asks them.
+_DOES = {
+    CLASSIFIES: ("gives labels", "it has no labels", "Use `hftune predict`."),
+    GENERATES: ("writes text", "it writes no text", "Use `hftune generate`."),
+    FILLS: ("guesses masked words", "it guesses no masked words", 'Use `hftune predict RUN "… [MASK] …"`.'),
+}
 
 
 def _never() -> bool:
@@ -57,23 +66,28 @@ class Predictor:
 
     @property
     def task(self) -> str:
-        """The run's task: text-classification or text-generation."""
+        """The run's task: text-classification, text-generation or fill-mask."""
         return self.loaded.recipe.task.name
 
     @property
     def labels(self) -> list[str]:
-        """The labels in the order of the model's classes; empty for a generator."""
+        """The labels in the order of the model's classes; empty for a language model."""
         return label_names(self.loaded.model.config) if self.task == CLASSIFIES else []
 
     @property
     def problem_type(self) -> str | None:
-        """What kind of classifier it is; None for a generator."""
+        """What kind of classifier it is; None for a language model."""
         return problem_type(self.loaded.model.config) if self.task == CLASSIFIES else None
 
     @property
     def style(self) -> Style | None:
-        """What prompts look like: chat, completion or text; None for a classifier."""
+        """What prompts look like: chat, completion or text; None for what writes none."""
         return style_of(self.loaded.recipe.data) if self.task == GENERATES else None
+
+    @property
+    def mask(self) -> str | None:
+        """What stands in a text for a word to be guessed; None for what guesses none."""
+        return self.loaded.tokenizer.mask_token if self.task == FILLS else None
 
     @property
     def context(self) -> int | None:
@@ -92,6 +106,7 @@ class Predictor:
             "labels": self.labels,
             "problem_type": self.problem_type,
             "style": self.style,
+            "mask": self.mask,
             "pairs": recipe.data.text_pair is not None,
             "base": recipe.model.id or recipe.model.architecture,
             "method": recipe.method.name,
@@ -104,11 +119,9 @@ class Predictor:
 
     def require(self, task: str) -> None:
         """Raise TaskError, naming the command to use instead, when the model is not of `task`."""
-        name = self.loaded.path.name
-        if task == CLASSIFIES and self.task != task:
-            raise TaskError(f"{name} writes text ({self.task}), it has no labels", hint="Use `hftune generate`.")
-        if task == GENERATES and self.task != task:
-            raise TaskError(f"{name} gives labels ({self.task}), it writes no text", hint="Use `hftune predict`.")
+        if self.task != task:
+            does, _, hint = _DOES[self.task]
+            raise TaskError(f"{self.loaded.path.name} {does} ({self.task}), {_DOES[task][1]}", hint=hint)
 
     def classify(
         self,
@@ -133,6 +146,24 @@ class Predictor:
         sound_pairs = None if pairs is None else [well_formed(text) for text in pairs]
         with _memory("classify", "Use a smaller --batch-size."):
             return classify(self.loaded, sound, sound_pairs, batch_size, cancelled)
+
+    def fill(
+        self,
+        texts: Sequence[str],
+        top: int = TOP,
+        batch_size: int = FILL_BATCH,
+        cancelled: Callable[[], bool] = _never,
+    ) -> list[Filling]:
+        """Return for each text the `top` likeliest tokens of each of its masks, in order; none when cancelled.
+
+        Raises UsageError for a model of another task and a text without a mask, OutOfMemoryError.
+        """
+        self.require(FILLS)
+        for name, value in (("top", top), ("batch size", batch_size)):
+            if value < 1:
+                raise UsageError(f"{name} {value} cannot be used", hint="It must be 1 or more.")
+        with _memory("guess words", "Use a smaller --batch-size."):
+            return fill(self.loaded, [well_formed(text) for text in texts], top, batch_size, cancelled)
 
     def generate(
         self,
@@ -188,4 +219,4 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and "can't allocate memory" in str(error)
 
 
-__all__ = ["Decoding", "Generation", "ModelError", "OutOfMemoryError", "Prediction", "Predictor"]
+__all__ = ["Decoding", "Filling", "Generation", "ModelError", "OutOfMemoryError", "Prediction", "Predictor"]

@@ -19,7 +19,7 @@ MAX_ID = 200
 MAIN = "main"
 START = "start"
 IMPORT_SECONDS = 6.0  # about how long importing torch and transformers takes, for a first word to people
-OPS = ("load", "classify", "generate", "explain", "cancel", "unload", "ping")
+OPS = ("load", "classify", "fill", "generate", "explain", "cancel", "unload", "ping")
 AT_ONCE = ("cancel", "ping")
 
 Id = str | int | float | None

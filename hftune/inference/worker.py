@@ -12,6 +12,7 @@ default "main").
 |----------|-----------------------------------------------------------------------|-------------------------------|
 | load     | run? (path or name; default: the worker's RUN), step? (int), model?   | description of the model      |
 | classify | texts: [text], pairs?: [text], batch_size? (32), model?               | predictions: [prediction]     |
+| fill     | texts: [text], top? (5: guesses a mask), batch_size? (8), model?      | fillings: [filling]           |
 | generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?  | answer                        |
 | explain  | text, model?                                                          | none yet: error not-available |
 | cancel   | target? (id; default: everything that runs or waits)                  | cancelled: [id]               |
@@ -36,14 +37,16 @@ repetition_penalty, stop: [text], ban: [word], seed; left out: the defaults in h
 | done     | cancelled (bool). Ends its request                                                                   |
 
 A request ends with exactly one `done` or `error`. A cancelled `generate` still gives its result (the text so far,
-finish_reason "cancelled"); a cancelled `classify` or `load`, and whatever had not begun, gives none. Then comes `done`
-with cancelled true.
+finish_reason "cancelled"); a cancelled `classify`, `fill` or `load`, and whatever had not begun, gives none. Then comes
+`done` with cancelled true.
 
 prediction: label (name; list of names; number), probabilities {name: share}, logits [number], tokens, truncated,
-windows. answer: text (all `token` texts joined), finish_reason (stop, length, eos, cancelled), tokens, prompt_tokens,
+windows. filling: masks: [[{token, probability}]] (a list for each mask that was read, likeliest token first), tokens,
+truncated. answer: text (all `token` texts joined), finish_reason (stop, length, eos, cancelled), tokens, prompt_tokens,
 seconds, tokens_per_second, time_to_first_token (s), seed (null when greedy), notes: [text] (what did not fit).
-description: run, step, task, labels, problem_type, style (chat, completion, text, null), pairs (takes two texts each),
-base, method, parameters, device, max_length, context, load_seconds. Numbers that are not finite are null.
+description: run, step, task, labels, problem_type, style (chat, completion, text, null), mask (the token that stands
+for a word to be guessed; null), pairs (takes two texts each), base, method, parameters, device, max_length, context,
+load_seconds. Numbers that are not finite are null.
 
 **Error codes.** bad-json (not an object of JSON), too-long (a line above 1 MiB), busy (64 requests wait), bad-version,
 bad-request (a field is missing or wrong), unknown-op, not-loaded, run (cannot be found or loaded), task (the model's
@@ -172,6 +175,7 @@ class Worker:
                 answer = {
                     "load": self._load,
                     "classify": self._classify,
+                    "fill": self._fill,
                     "generate": self._generate,
                     "explain": self._explain,
                     "unload": self._unload,
@@ -241,6 +245,15 @@ class Worker:
                     request.id, "progress", phase="classifying", message=message, done=len(found), total=len(texts)
                 )
         return {"predictions": [prediction.to_dict() for prediction in found]}
+
+    def _fill(self, request: Request) -> dict[str, Any] | None:
+        predictor = self._model(request)
+        texts = texts_field(request.body, "texts")
+        top, batch_size = (
+            whole_field(request.body, key, 1, default) for key, default in (("top", 5), ("batch_size", 8))
+        )
+        found = predictor.fill(texts, top, batch_size, request.cancelled.is_set)
+        return None if request.cancelled.is_set() else {"fillings": [filling.to_dict() for filling in found]}
 
     def _generate(self, request: Request) -> dict[str, Any]:
         predictor = self._model(request)

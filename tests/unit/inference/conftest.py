@@ -205,6 +205,12 @@ def language_run(tmp_path_factory: pytest.TempPathFactory, language_recipe: dict
     return trained(tmp_path_factory.mktemp("language"), language_recipe)
 
 
+@pytest.fixture(scope="session")
+def mask_run(tmp_path_factory: pytest.TempPathFactory, reviews_recipe: dict[str, Any]) -> Path:
+    """A BERT that guesses masked words of reviews, by the real pipeline."""
+    return trained(tmp_path_factory.mktemp("mask"), {**reviews_recipe, "task": "fill-mask"})
+
+
 @pytest.fixture
 def runs() -> Any:
     """The functions of this file that make runs."""

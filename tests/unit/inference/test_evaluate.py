@@ -12,6 +12,7 @@ import pytest
 from hftune import cli
 from hftune.commands.evaluate import confusion_lines
 from hftune.runs import layout
+from hftune.runs.reader import read_events
 from hftune.sanitize import columns_of
 
 
@@ -20,7 +21,7 @@ def evaluate(capsys: pytest.CaptureFixture[str], run: Path, *words: str) -> dict
     return json.loads(capsys.readouterr().out)
 
 
-@pytest.mark.parametrize("kind", ["full_run", "lora_run", "language_run"])
+@pytest.mark.parametrize("kind", ["full_run", "lora_run", "language_run", "mask_run"])
 def test_figures_of_the_test_split_are_those_of_metrics_json(
     kind: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -36,6 +37,19 @@ def test_a_checkpoint_and_another_split_can_be_scored(full_run: Path, capsys: py
     found = evaluate(capsys, Path(f"{full_run}@{step}"), "--split", "train")
     assert (found["step"], found["split"]) == (step, "train")
     assert found["rows"] == sum(figures["support"] for figures in found["per_class"].values())
+
+
+def test_masks_of_an_evaluation_are_the_same_at_each_checkpoint(
+    mask_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    validation = [
+        event for event in read_events(mask_run) if event.kind == "eval" and event.data["split"] == "validation"
+    ]
+    for path in layout.checkpoints(mask_run):
+        step = layout.checkpoint_step(path)
+        found = evaluate(capsys, Path(f"{mask_run}@{step}"), "--split", "validation")["metrics"]
+        (measured,) = [event.data["metrics"] for event in validation if event.data["step"] == step]
+        assert {name: one["value"] for name, one in found.items()} == pytest.approx(measured, rel=1e-4)
 
 
 def test_a_labelled_file_is_scored_by_hand_countable_figures(
@@ -74,7 +88,7 @@ def test_multi_label_and_regression_are_scored(tmp_path: Path, runs: Any, capsys
     assert found["per_class"] is None and found["calibration"] is None
 
 
-@pytest.mark.parametrize("kind", ["full_run", "language_run"])
+@pytest.mark.parametrize("kind", ["full_run", "language_run", "mask_run"])
 def test_the_report_fits_80_columns(
     kind: str, request: pytest.FixtureRequest, capsys: pytest.CaptureFixture[str]
 ) -> None:
