@@ -148,7 +148,7 @@ def tiny_gguf(tmp_path_factory: pytest.TempPathFactory) -> Path:
     tokens = sorted(model["vocab"], key=model["vocab"].get)
     path = tmp_path_factory.mktemp("tiny-gguf") / "tiny.Q4_1.gguf"
     file = gguf.GGUFWriter(path, "llama")
-    file.add_context_length(64)
+    file.add_context_length(1024)
     file.add_embedding_length(64)
     file.add_block_count(2)
     file.add_feed_forward_length(96)

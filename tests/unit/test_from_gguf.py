@@ -55,7 +55,7 @@ def test_the_config_says_what_the_file_says(converted):
     config = AutoConfig.from_pretrained(converted)
     assert (config.model_type, config.hidden_size, config.num_hidden_layers) == ("llama", 64, 2)
     assert (config.num_attention_heads, config.num_key_value_heads, config.intermediate_size) == (4, 2, 96)
-    assert config.max_position_embeddings == 64
+    assert config.max_position_embeddings == 1024
     assert config.rms_norm_eps == 1e-5
     assert config.rope_parameters["rope_theta"] == 1e5
     ends = GenerationConfig.from_pretrained(converted)
@@ -65,7 +65,7 @@ def test_the_config_says_what_the_file_says(converted):
 def test_the_tokenizer_has_the_files_special_tokens_and_brings_every_text_back(tokenizer):
     special = ("<|im_start|>", "<|im_end|>", "<|im_end|>", "<|endoftext|>")
     assert (tokenizer.bos_token, tokenizer.eos_token, tokenizer.pad_token, tokenizer.unk_token) == special
-    assert tokenizer.model_max_length == 64
+    assert tokenizer.model_max_length == 1024
     assert tokenizer("").input_ids == []
     assert tokenizer("<|im_start|>user\n<|im_end|>").input_ids[::3] == [1, 2]
     for text in ("the film was good", "  12 films\n\n 3", "naïve 日本語 🙂", "tab\tand <|im_end|> inside"):

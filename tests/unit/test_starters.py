@@ -13,6 +13,7 @@ from hftune.errors import DataError, ModelError
 from hftune.modeling import catalogue
 from hftune.starters.authors.build import _passages, plain
 from hftune.starters.movie_reviews import build as reviews
+from hftune.starters.tutor_chats import build as chats
 from hftune.starters.zh_sentences import build as sentences
 
 
@@ -27,7 +28,7 @@ def test_every_starter_has_a_card_with_source_and_licence(name):
         assert word in card
 
 
-@pytest.mark.parametrize("name", ["authors", "movie-reviews", "zh-sentences"])
+@pytest.mark.parametrize("name", ["authors", "movie-reviews", "tutor-chats", "zh-sentences"])
 def test_every_data_starter_has_three_splits(name):
     assert list(starters.data_files(f"hftune:{name}")) == ["train", "validation", "test"]
 
@@ -60,6 +61,35 @@ def test_chinese_sentences_are_what_the_build_makes_and_what_the_card_says(tmp_p
         assert f"| {split} | {len(wanted)} |" in starters.card("zh-sentences")
     lengths = [len(row["text"]) for part in members.values() for row in part]
     assert f"{min(lengths)} to {max(lengths)} characters" in starters.card("zh-sentences")
+
+
+def test_conversations_are_what_the_build_makes_and_what_the_card_says(tmp_path):
+    chats.main(tmp_path)
+    members, card = rows("tutor-chats"), starters.card("tutor-chats")
+    for split, wanted in members.items():
+        assert pq.read_table(tmp_path / f"{split}.parquet").to_pylist() == wanted
+        sizes = [len(row["messages"]) for row in wanted]
+        follow_up = sum(size > 2 for size in sizes)
+        assert f"| {split} | {len(wanted)} | {follow_up} | {sum(sizes) // 2} |" in card
+    topics = [{row["topic"] for row in part} for part in members.values()]
+    assert topics[0] == topics[1] == topics[2]
+    assert f"one of {len(topics[0])}:" in card
+    assert f"{sum(map(len, members.values()))} short conversations" in card
+
+
+def test_conversations_are_turns_of_plain_sentences_and_nothing_is_said_twice():
+    said: list[str] = []
+    for part in rows("tutor-chats").values():
+        for row in part:
+            roles = [turn["role"] for turn in row["messages"]]
+            assert roles == ["user", "assistant"] * (len(roles) // 2)
+            for turn in row["messages"]:
+                assert turn["content"] == turn["content"].strip()
+                assert turn["content"].isascii() and turn["content"][-1] in ".?"
+                said.append(turn["content"])
+    assert len(said) == len(set(said)), "so no question and no answer is in two splits either"
+    with pytest.raises(ValueError, match="without its last answer"):
+        chats.messages(["a question"])
 
 
 def test_movie_reviews_are_all_there_with_labels_by_the_sign_of_the_rating():
