@@ -12,12 +12,15 @@ import argparse
 import contextlib
 import json
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
+from shutil import get_terminal_size
 from typing import Any
 
 from hftune.commands.bars import filling_lines, prediction_lines
-from hftune.commands.conversation import AskFailed, Conversation, Event
+from hftune.commands.conversation import AskFailed, Conversation, Event, Show
 from hftune.commands.settings import answer_line, decoding_of
+from hftune.commands.wrapping import Wrapping
 from hftune.errors import EXIT_DONE, HftuneError, UsageError, closest
 from hftune.inference.client import WorkerClient
 from hftune.inference.decoding import parse_setting
@@ -56,6 +59,7 @@ class _Chat:
         self._conversation = conversation
         self._output = output
         self._tty = sys.stdin.isatty()
+        self._wrapping: Wrapping | None = None
 
     def run(self) -> None:
         self._conversation.start(self._show_loading)
@@ -106,14 +110,24 @@ class _Chat:
         goes_on = self._conversation.model.get("style") == "text" and bool(self._conversation.messages)
         if not text.strip() and not goes_on:
             return
-        self._finish(self._conversation.ask(text, self._show_answer))
+        self._ask(partial(self._conversation.ask, text))
+
+    def _ask(self, ask: Callable[[Show], Event | None]) -> None:
+        """Show an answer as it comes, in a terminal broken between words, and what there is to say of it."""
+        self._wrapping = Wrapping(get_terminal_size().columns) if self._output.stdout.isatty() else None
+        try:
+            data = ask(self._show_answer)
+        finally:
+            if self._wrapping is not None:
+                print(self._wrapping.close(), end="", file=self._output.stdout, flush=True)
+        self._finish(data)
 
     def _command(self, line: str) -> None:
         name, _, rest = line.partition(" ")
         if name == "/set":
             self._set(rest.strip())
         elif name == "/retry":
-            self._finish(self._conversation.retry(self._show_answer))
+            self._ask(self._conversation.retry)
         elif name == "/reset":
             self._conversation.reset()
             self._output.note("  forgotten")
@@ -138,7 +152,9 @@ class _Chat:
 
     def _show_answer(self, event: Event) -> None:
         if event["event"] == "token":
-            print(sanitize(event["text"], lines=True), end="", file=self._output.stdout, flush=True)
+            text = sanitize(event["text"], lines=True)
+            shown = text if self._wrapping is None else self._wrapping.push(text)
+            print(shown, end="", file=self._output.stdout, flush=True)
 
     def _finish(self, data: Event | None) -> None:
         if data is None:
