@@ -19,6 +19,9 @@ class Method(Protocol):
     Config: type[PluginConfig]
     DEFAULT_LEARNING_RATE: float
 
+    def usual_learning_rates(self, base: ModelSection) -> tuple[float, float]:
+        """Return the band, lowest and highest, that rates are usually in with Adam or AdamW, for weights of `base`."""
+
     def check(self, config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:
         """Raise RecipeError for options that do not fit the architecture, before any weight is loaded."""
 

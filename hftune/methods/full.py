@@ -13,10 +13,18 @@ if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
 DEFAULT_LEARNING_RATE = 5e-5
+# Pretrained: from RoBERTa's 1e-5 (Liu et al. 2019) over BERT's 5e-5 (Devlin et al. 2019) to 3e-4 for small BERTs
+# (Turc et al. 2019). From scratch: around Adam's own 1e-3 (Kingma and Ba 2015), GPT-3's 6e-4 (Brown et al. 2020).
+_PRETRAINED, _FROM_SCRATCH = (1e-5, 3e-4), (1e-4, 1e-2)
 
 
 class Config(PluginConfig):
     """Full fine-tuning has no options."""
+
+
+def usual_learning_rates(base: ModelSection) -> tuple[float, float]:
+    """Return the band that Adam's rates are usually in; wider for a model made from scratch."""
+    return _FROM_SCRATCH if base.id is None else _PRETRAINED
 
 
 def check(config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:

@@ -20,12 +20,16 @@ if TYPE_CHECKING:
 
 # Ten times that of full fine-tuning: the matrices start at zero, and far fewer numbers have to carry the change.
 DEFAULT_LEARNING_RATE = 5e-4
+# Ten times that of full fine-tuning as well (Schulman et al. 2025, LoRA Without Regret); Hu et al. 2021: 2e-4 to 5e-4.
+_USUAL_LEARNING_RATES = (1e-4, 3e-3)
 
 ALL_LINEAR = "all-linear"
 _AUTO_CLASSES = {
     "text-classification": "AutoModelForSequenceClassification",
     "text-generation": "AutoModelForCausalLM",
+    "fill-mask": "AutoModelForMaskedLM",
 }
+_LANGUAGE_MODELS = ("text-generation", "fill-mask")  # their head is of the base; peft has no type for the latter
 _TASK_TYPES = {"text-classification": "SEQ_CLS", "text-generation": "CAUSAL_LM"}
 # Where peft's own table has no entry or another one.
 _TARGETS: dict[str, tuple[str, ...]] = {"distilbert": ("q_lin", "v_lin"), "albert": ("query", "value")}
@@ -50,6 +54,11 @@ class Config(PluginConfig):
     modules_to_save: Names = Field(
         (), description="modules that learn whole and are saved with the adapter, beside a new head"
     )
+
+
+def usual_learning_rates(base: ModelSection) -> tuple[float, float]:
+    """Return the band that Adam's rates are usually in."""
+    return _USUAL_LEARNING_RATES
 
 
 def check(config: PluginConfig, base: ModelSection, base_config: PretrainedConfig, task: str) -> None:
@@ -190,15 +199,18 @@ def _whole_modules(model: PreTrainedModel, config: Config, task: str) -> list[st
 def _head_modules(model: PreTrainedModel, task: str) -> list[str]:
     """Return the modules with weights that the base does not have: a frozen random head could not be rebuilt."""
     heads = []
-    if task != "text-generation":
+    if task not in _LANGUAGE_MODELS:
         body = model.base_model_prefix
         heads = [
             name for name, child in model.named_children() if name != body and any(True for _ in child.parameters())
         ]
-    # A new head that is tied to the embeddings is not new.
+    embeddings = list(model.get_input_embeddings().parameters())
     for weight in new_weights(model):
         parent = weight.rpartition(".")[0]
-        if not any(parent == head or parent.startswith(head + ".") for head in heads):
+        if any(parent == head or parent.startswith(head + ".") for head in heads):
+            continue
+        # A new head that is tied to the embeddings is not new: a bias beside them stays at the 0 it begins with.
+        if not any(each is own for each in model.get_submodule(parent).parameters() for own in embeddings):
             heads.append(parent)
     return heads
 
