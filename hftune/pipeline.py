@@ -5,30 +5,34 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from errno import EDQUOT, ENOSPC
-from typing import TYPE_CHECKING
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import torch
+from accelerate import Accelerator
 from safetensors import SafetensorError
 
 from hftune import methods, tasks
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
 from hftune.errors import ModelError, Problem, RecipeError, RunError
+from hftune.methods import Method
 from hftune.modeling.loading import load_config
-from hftune.modeling.resolve import resolve_model
+from hftune.modeling.resolve import ResolvedModel, resolve_model
 from hftune.modeling.tokenizer import load_tokenizer
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.reader import lasting_name
 from hftune.runs.writer import RunWriter
-from hftune.tasks import Notice, Prepared
+from hftune.tasks import Notice, Prepared, Task
 from hftune.training.device import is_out_of_memory, open_accelerator
-from hftune.training.environment import describe_environment
+from hftune.training.environment import describe_environment, describe_recipe
 from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
 from hftune.training.fit import Asked, check_requests, fit, interrupted
-from hftune.training.precision import choose_precision
+from hftune.training.lr_auto import settle_learning_rate
+from hftune.training.precision import Precision, choose_precision
 from hftune.training.progress import Progress, make_plan
 from hftune.training.randomness import seed_initial_weights, set_deterministic
 from hftune.training.resume import compare_environment, find_start, take_up
@@ -37,7 +41,7 @@ from hftune.training.trackers import require_trackers
 
 if TYPE_CHECKING:
     from datasets import Dataset
-    from transformers import PreTrainedModel
+    from transformers import PreTrainedModel, PreTrainedTokenizerBase
 
 
 # Recipe, splits and prepared data to all that is worth saying of them, what `prepare` noticed among it.
@@ -53,44 +57,86 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
     """
     with _clear_errors(run):
         require_trackers(recipe.training)
-        task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
-        accelerator = open_accelerator(recipe.training, run.path)
-        precision = choose_precision(recipe.training.precision, accelerator.device)
-        set_deterministic(recipe.training.deterministic)
-
-        _now(run, "finding the model")
-        base = resolve_model(recipe.model, _noting(run)) if recipe.model.id is not None else None
-        folder = base.folder if base else None
-        _now(run, "reading data")
-        splits = load_splits(recipe.data, _noting(run))
-        tokenizer = load_tokenizer(recipe.model, folder, _noting(run), Texts(splits["train"], recipe.data))
-        environment = describe_environment(recipe, splits, base, tokenizer, accelerator, precision)
-        start = find_start(run, accelerator)
-        inexact = compare_environment(run, start, environment, accelerator, allow_inexact)
-
-        _now(run, "tokenizing")
-        base_config = load_config(recipe.model, folder, tokenizer)
-        method.check(recipe.method.settings(method.Config), recipe.model, base_config, recipe.task.name)
-        prepared = task.prepare(recipe, splits, tokenizer, base_config)
-        if look is not None:
-            _now(run, "looking at the data")
-            prepared = replace(prepared, notices=tuple(look(recipe, splits, prepared)))
-        _now(run, "loading the model")
-        seed_initial_weights(recipe.training.seed)
-        model = task.load_model(recipe, folder, prepared)
-        section = recipe.model.model_copy(update={"revision": base.revision}) if base else recipe.model
-        model = method.adapt(model, recipe.method.settings(method.Config), section, recipe.task.name)
-        _require_checkpointing(model, recipe)
-        model.to(accelerator.device)
-
-        plan = make_plan(recipe, task, len(prepared.splits["train"]), accelerator.num_processes)
-        setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
+        found = _find(recipe, run)
+        environment = _environment(recipe, found)
+        start = find_start(run, found.accelerator)
+        inexact = compare_environment(run, start, environment, found.accelerator, allow_inexact)
+        setup, model = _make_ready(recipe, run, found, look)
+        if recipe.training.learning_rate == "auto":
+            setup = settle_learning_rate(setup, model, start)
+            environment = {**environment, "recipe": describe_recipe(setup.recipe)}
+            inexact = compare_environment(run, start, environment, found.accelerator, allow_inexact)  # writes it down
         learner = make_learner(setup, model)
         progress = take_up(setup, learner, start, inexact)
         _announce(setup, model, progress)
         identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
         progress = fit(setup, learner, progress, identity)
         return _finish(setup, model, progress)
+
+
+def make_setup(recipe: Recipe, run: RunWriter) -> tuple[Setup, PreTrainedModel]:
+    """Return all that training `recipe` would begin with: data made ready, plan, the model; trains nothing.
+
+    Raises what `train` raises up to there.
+    """
+    with _clear_errors(run):
+        return _make_ready(recipe, run, _find(recipe, run), None)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What a recipe names, found and read: plugins, device, weights (None: from scratch), data."""
+
+    task: Task
+    method: Method
+    accelerator: Accelerator
+    precision: Precision
+    base: ResolvedModel | None
+    splits: Mapping[str, Dataset]
+    tokenizer: PreTrainedTokenizerBase
+
+    @property
+    def folder(self) -> Path | None:
+        return self.base.folder if self.base else None
+
+
+def _find(recipe: Recipe, run: RunWriter) -> _Found:
+    task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
+    accelerator = open_accelerator(recipe.training, run.path)
+    precision = choose_precision(recipe.training.precision, accelerator.device)
+    set_deterministic(recipe.training.deterministic)
+
+    _now(run, "finding the model")
+    base = resolve_model(recipe.model, _noting(run)) if recipe.model.id is not None else None
+    _now(run, "reading data")
+    splits = load_splits(recipe.data, _noting(run))
+    texts = Texts(splits["train"], recipe.data)
+    tokenizer = load_tokenizer(recipe.model, base.folder if base else None, _noting(run), texts)
+    return _Found(task, method, accelerator, precision, base, splits, tokenizer)
+
+
+def _make_ready(recipe: Recipe, run: RunWriter, found: _Found, look: Look | None) -> tuple[Setup, PreTrainedModel]:
+    task, method, base = found.task, found.method, found.base
+    _now(run, "tokenizing")
+    base_config = load_config(recipe.model, found.folder, found.tokenizer)
+    method.check(recipe.method.settings(method.Config), recipe.model, base_config, recipe.task.name)
+    prepared = task.prepare(recipe, found.splits, found.tokenizer, base_config)
+    if look is not None:
+        _now(run, "looking at the data")
+        prepared = replace(prepared, notices=tuple(look(recipe, found.splits, prepared)))
+    _now(run, "loading the model")
+    seed_initial_weights(recipe.training.seed)
+    model = task.load_model(recipe, found.folder, prepared)
+    section = recipe.model.model_copy(update={"revision": base.revision}) if base else recipe.model
+    model = method.adapt(model, recipe.method.settings(method.Config), section, recipe.task.name)
+    _require_checkpointing(model, recipe)
+    model.to(found.accelerator.device)
+    plan = make_plan(recipe, task, len(prepared.splits["train"]), found.accelerator.num_processes)
+    return Setup(recipe, task, method, prepared, plan, found.precision, found.accelerator, run), model
+
+
+def _environment(recipe: Recipe, found: _Found) -> dict[str, Any]:
+    return describe_environment(recipe, found.splits, found.base, found.tokenizer, found.accelerator, found.precision)
 
 
 def _finish(setup: Setup, model: PreTrainedModel, progress: Progress) -> Figures:

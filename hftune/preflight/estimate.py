@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, cast
 from hftune import methods, tasks
 from hftune.figures import duration, size
 from hftune.recipe.schema import Recipe
+from hftune.recipe.validate import with_training
 from hftune.tasks import Notice, Prepared
 
 if TYPE_CHECKING:
@@ -36,6 +37,7 @@ BUDGET_SECONDS = 8.0
 class Estimate:
     """Seconds are of training and evaluating, without loading and saving; `error` is about two standard errors.
 
+    `search_seconds`: those of the range test that `learning_rate: auto` adds.
     `memory_bytes`: the most this process held (of an accelerator: its tensors). `disk_bytes`: the checkpoints that are
     kept, one being written, and the model. `seconds` is an upper bound when early stopping or a target loss may end it.
     """
@@ -54,19 +56,21 @@ class Estimate:
     precision: str
     threads: int
     notices: tuple[Notice, ...] = ()
+    search_seconds: float = 0.0
 
     @property
     def seconds(self) -> float:
-        """Training and evaluation together."""
-        return self.train_seconds + self.evaluation_seconds
+        """Training and evaluation together, and the search before them."""
+        return self.train_seconds + self.evaluation_seconds + self.search_seconds
 
     def describe(self) -> list[str]:
         """Return lines for a person."""
         error = max(self.error_seconds, 1.0)
+        search = f", range test {duration(self.search_seconds)}" if self.search_seconds else ""
         unsure = "; this machine is busy with other work" if self.error_seconds > self.seconds / 2 else ""
         return [
             f"time        about {duration(self.seconds)} ± {duration(error)}: {self.total_steps:,} steps at "
-            f"{self.samples_per_second:.3g} samples/s, evaluation {duration(self.evaluation_seconds)} "
+            f"{self.samples_per_second:.3g} samples/s, evaluation {duration(self.evaluation_seconds)}{search} "
             f"(measured: {self.measured_steps} steps, {self.device}, {self.precision}, {self.threads} threads{unsure})",
             f"memory      about {size(self.memory_bytes)}",
             f"disk        about {size(self.disk_bytes)} (a checkpoint: {size(self.checkpoint_bytes)})",
@@ -91,6 +95,7 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     import torch
 
     from hftune.training.device import open_accelerator
+    from hftune.training.lr_curve import STEP_COST, STEPS
     from hftune.training.precision import choose_precision
     from hftune.training.progress import make_plan
     from hftune.training.step import Setup, make_learner
@@ -98,6 +103,9 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     no_run = _NoRun()
     accelerator = open_accelerator(recipe.training)
     task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
+    searched = STEPS * (1 + 1 / STEP_COST) if recipe.training.learning_rate == "auto" else 0.0
+    if searched:  # the time of a step does not depend on its rate
+        recipe = with_training(recipe, learning_rate=float(method.DEFAULT_LEARNING_RATE))
     plan = make_plan(recipe, task, len(prepared.splits["train"]), 1)
     precision = choose_precision(recipe.training.precision, accelerator.device)
     run = cast("RunWriter", no_run)
@@ -121,6 +129,7 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
         precision=precision.name,
         threads=torch.get_num_threads(),
         notices=tuple(no_run.notices),
+        search_seconds=train_seconds / plan.total_steps * searched,
     )
 
 

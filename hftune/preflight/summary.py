@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from hftune.figures import many
 from hftune.recipe.schema import DataSection, ModelSection, Recipe
 from hftune.recipe.validate import TASKS
+from hftune.training.lr_curve import STEPS
 
 
 def summarize(recipe: Recipe) -> str:
@@ -52,8 +53,12 @@ def _training(recipe: Recipe) -> str:
     if training.gradient_accumulation_steps > 1:
         batches += f" × {training.gradient_accumulation_steps} accumulated"
     length = f"{training.max_steps} steps" if training.max_steps else _epochs(training.num_train_epochs)
-    rate = f"{training.learning_rate:g} ({training.lr_scheduler_type})"
+    rate = f"{_rate(training.learning_rate)} ({training.lr_scheduler_type})"
     return f"{length} in {batches}, {training.optim} at {rate}, seed {training.seed}"
+
+
+def _rate(rate: float | str | None) -> str:
+    return f"{rate:g}" if isinstance(rate, float) else f"a rate that a range test of {STEPS} more steps finds first"
 
 
 def _epochs(epochs: float) -> str:

@@ -99,7 +99,9 @@ def remark(value: Any, errors: Sequence[ErrorDetails]) -> str:
             return f"Take the quotes off: {value.lower()}."
         for error in errors:
             if error["type"] == "literal_error":
-                return nearest_word(value, re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", ""))))
+                words = re.findall(r"'([^']*)'", str(error.get("ctx", {}).get("expected", "")))
+                near = nearest_word(value, words)
+                return near if near.startswith("Did") or len(words) > 1 else ""  # the one word was said already
     if isinstance(value, str) and kinds & {"tuple_type", "list_type"}:
         return f"Write a list: [{value}]."
     if "string_type" in kinds and isinstance(value, bool | int | float):

@@ -286,8 +286,10 @@ class TrainingSection(Section):
     gradient_accumulation_steps: Positive = Field(
         1, description="forward passes an optimizer step; equals a larger batch, by test"
     )
-    learning_rate: Annotated[float, Field(gt=0)] | None = Field(
-        None, description="left out: the method's own default (full 5e-5, lora 5e-4, head 2e-2)"
+    learning_rate: Annotated[float, Field(gt=0)] | Literal["auto"] | None = Field(
+        None,
+        description="left out: the method's own default (full 5e-5, lora 5e-4, head 2e-2); auto: found by a range test "
+        "of 100 steps before training, and recorded in the run's recipe",
     )
     lr_scheduler_type: Literal["linear", "cosine", "constant", "polynomial", "inverse_sqrt"] = Field(
         "linear", description="shape of the learning rate after warm-up"

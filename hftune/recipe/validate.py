@@ -68,9 +68,13 @@ def validate(source: Source) -> Recipe:
     if problems or recipe is None or method is None:
         raise RecipeError(sorted(problems, key=lambda problem: (problem.line == 0, problem.line, problem.column)))
     if recipe.training.learning_rate is None:
-        rate = float(METHODS.load(method.name).DEFAULT_LEARNING_RATE)
-        recipe = recipe.model_copy(update={"training": recipe.training.model_copy(update={"learning_rate": rate})})
+        recipe = with_training(recipe, learning_rate=float(METHODS.load(method.name).DEFAULT_LEARNING_RATE))
     return recipe
+
+
+def with_training(recipe: Recipe, **values: Any) -> Recipe:
+    """Return the recipe with keys of its `training` section changed in code; the values are not checked."""
+    return recipe.model_copy(update={"training": recipe.training.model_copy(update=values)})
 
 
 def _choice(

@@ -40,6 +40,18 @@ KINDS: dict[str, tuple[str, ...]] = {
         "device",
         "precision",
         "threads",
+        "learning_rate",
+        "metric",
+    ),
+    # The range test of `learning_rate: auto`. candidates: rule -> rate; losses and averages: null where not finite.
+    "lr_find": (
+        "learning_rate",
+        "candidates",
+        "rates",
+        "losses",
+        "average_rates",
+        "averages",
+        "diverged_at",
     ),
     # metrics: loss, learning_rate, grad_norm. timing: tokens_per_second, samples_per_second, memory_bytes,
     # elapsed_seconds, eta_seconds, eta_error_seconds.

@@ -37,9 +37,8 @@ def describe_environment(
     precision: Precision,
 ) -> dict[str, Any]:
     """Return what environment.json holds. `base` is None for a model made from scratch."""
-    plain = recipe.model_dump(mode="json", exclude={"name", "description"})
     return {
-        "recipe": dict(flatten(plain)),
+        "recipe": describe_recipe(recipe),
         "data": fingerprint(splits),
         "model": _model_fingerprint(base.folder if base else None, tokenizer),
         "model_revision": base.revision if base else None,
@@ -53,6 +52,11 @@ def describe_environment(
         "threads": torch.get_num_threads(),
         "processes": accelerator.num_processes,
     }
+
+
+def describe_recipe(recipe: Recipe) -> dict[str, Any]:
+    """Return dotted key -> value of all in a recipe that the bits depend on."""
+    return dict(flatten(recipe.model_dump(mode="json", exclude={"name", "description"})))
 
 
 def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

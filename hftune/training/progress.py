@@ -22,7 +22,7 @@ class Plan:
     batch_size: int  # examples an optimizer step, over all processes and accumulation
     steps_per_epoch: int
     total_steps: int
-    peak_learning_rate: float
+    peak_learning_rate: float  # NaN with `auto`, until a range test has found it
     warmup: int
     metric: str
     greater_is_better: bool
@@ -97,7 +97,8 @@ class Progress:
 def make_plan(recipe: Recipe, task: Task, examples: int, world_size: int) -> Plan:
     """Return the plan of a run."""
     training = recipe.training
-    assert training.learning_rate is not None  # load_recipe fills in the method's default
+    rate = training.learning_rate
+    assert rate is not None  # load_recipe fills in the method's default
     batch_size = training.per_device_train_batch_size * training.gradient_accumulation_steps * world_size
     per_epoch = steps_per_epoch(examples, batch_size)
     total = training.max_steps or math.ceil(training.num_train_epochs * per_epoch)
@@ -109,7 +110,7 @@ def make_plan(recipe: Recipe, task: Task, examples: int, world_size: int) -> Pla
         batch_size=batch_size,
         steps_per_epoch=per_epoch,
         total_steps=total,
-        peak_learning_rate=training.learning_rate,
+        peak_learning_rate=math.nan if isinstance(rate, str) else rate,
         warmup=warmup_count(training.warmup_steps, total),
         metric=metric,
         greater_is_better=task.METRICS[metric] if given is None else given,

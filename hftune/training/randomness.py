@@ -5,6 +5,8 @@ from __future__ import annotations
 import hashlib
 import os
 import random
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -32,6 +34,24 @@ def seed_initial_weights(seed: int) -> None:
 def seed_forward(seed: int, step: int, micro_batch: int, rank: int) -> None:
     """Seed dropout and augmentation of one forward pass, so that a resumed run needs no replay of earlier ones."""
     seed_all(seed, "forward", step, micro_batch, rank)
+
+
+@contextmanager
+def kept_randomness() -> Iterator[None]:
+    """Put the global random generators (Python, numpy, torch on every device) back afterwards."""
+    python, arrays, tensors = random.getstate(), np.random.get_state(), torch.get_rng_state()
+    cuda = torch.cuda.get_rng_state_all() if torch.cuda.is_available() else []
+    mps = torch.mps.get_rng_state() if torch.backends.mps.is_available() else None
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(arrays)
+        torch.set_rng_state(tensors)
+        if cuda:
+            torch.cuda.set_rng_state_all(cuda)
+        if mps is not None:
+            torch.mps.set_rng_state(mps)
 
 
 def set_deterministic(deterministic: bool) -> None:

@@ -234,8 +234,12 @@ BROKEN: dict[str, tuple[str, list[tuple[int, int, str, str, str]]]] = {
         [(2, 35, "task.one_output", "it goes with single_label_classification alone", "")],
     ),
     "search for the learning rate": (
-        TOP + DATA + "training: {learning_rate: auto}\n",
-        [(5, 27, "training.learning_rate", "found the text 'auto', expected a number", "")],
+        TOP + DATA + "training: {learning_rate: find}\n",
+        [(5, 27, "training.learning_rate", "found the text 'find', expected a number or 'auto'", "")],
+    ),
+    "search for the learning rate, nearly": (
+        TOP + DATA + "training: {learning_rate: automatic}\n",
+        [(5, 27, "training.learning_rate", "expected a number or 'auto'", "Did you mean 'auto'?")],
     ),
     "warm-up longer than training": (
         TOP + DATA + "training: {warmup_steps: 200, max_steps: 100}\n",
