@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 WEIGHTS = "model.safetensors"
 CONVERSION = 1  # counts up when the same file would be converted to something else: older copies are made again
-REQUIREMENT = "gguf>=0.17"
+REQUIREMENT = "gguf>=0.18"
 # `tokenizer.ggml.pre` of files whose texts are cut at each digit first, then as GPT-2's (llama.cpp, llama-vocab.cpp).
 CUT_AT_DIGITS = ("smollm",)
 CONTROL = 3  # `tokenizer.ggml.token_type` of special tokens

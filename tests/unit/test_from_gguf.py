@@ -129,7 +129,7 @@ def test_a_missing_package_is_told_with_the_command_that_installs_it(monkeypatch
     monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
     with pytest.raises(ModelError, match="the package gguf, which reads it, is missing") as caught:
         from_gguf.require_gguf("hftune:some-model")
-    assert caught.value.hint.endswith("-m pip install 'gguf>=0.17'")
+    assert caught.value.hint.endswith("-m pip install 'gguf>=0.18'")
 
 
 @pytest.mark.skipif(not PROJECT.is_file(), reason="an installed package has no pyproject.toml to look at")
