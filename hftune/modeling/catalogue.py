@@ -60,9 +60,12 @@ def find(model_id: str) -> Entry | None:
 
 
 def suggestion(model_id: str) -> str:
-    """Return a sentence that names the catalogue's nearest id, with or without the owner before the slash."""
-    by_word = {word.lower(): entry.id for entry in ENTRIES for word in (entry.id, entry.id.rpartition("/")[2])}
+    """Return a sentence that names the nearest id that needs no Hub, with or without the owner before the slash."""
+    known = [*(entry.id for entry in ENTRIES), *starters.models()]
+    by_word = {
+        word.lower(): name for name in known for word in (name, name.rpartition("/")[2], name.rpartition(":")[2])
+    }
     near = get_close_matches(model_id.lower(), by_word, n=1, cutoff=0.6)
     if near:
         return f"Did you mean {by_word[near[0]]!r}?"
-    return "Without the Hub there are: " + ", ".join(entry.id for entry in ENTRIES) + "."
+    return "Without the Hub there are: " + ", ".join(known) + "."

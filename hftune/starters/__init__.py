@@ -16,6 +16,7 @@ from hftune.errors import DataError, HftuneError, ModelError, closest
 PREFIX = "hftune:"
 SPLITS = ("train", "validation", "test")
 ORIGIN = "origin.json"
+DATA, MODELS = ("train.parquet",), ("config.json", ORIGIN)  # one of them makes a starter one of these
 
 _HERE = Path(__file__).parent
 
@@ -32,13 +33,13 @@ def is_starter(reference: str) -> bool:
 
 def data_files(reference: str) -> dict[str, Path]:
     """Return split -> Parquet file of a data starter; raises DataError with the nearest name."""
-    folder = _folder(reference, "data set", DataError, "train.parquet")
+    folder = _folder(reference, "data set", DataError, DATA)
     return {split: path for split in SPLITS if (path := folder / f"{split}.parquet").is_file()}
 
 
 def model_folder(reference: str) -> Path:
     """Return the folder of a model starter, which holds the model or its origin; raises ModelError with the nearest."""
-    return _folder(reference, "model", ModelError, "config.json", ORIGIN)
+    return _folder(reference, "model", ModelError, MODELS)
 
 
 def origin(reference: str) -> dict[str, Any] | None:
@@ -52,13 +53,21 @@ def card(reference: str) -> str:
     return (_HERE / _module(reference) / "card.md").read_text(encoding="utf-8")
 
 
-def _folder(reference: str, kind: str, error: type[HftuneError], *marks: str) -> Path:
+def models() -> list[str]:
+    """Return the names of the model starters, with the prefix."""
+    return _named(MODELS)
+
+
+def _folder(reference: str, kind: str, error: type[HftuneError], marks: tuple[str, ...]) -> Path:
     folder = _HERE / _module(reference)
     if any((folder / mark).is_file() for mark in marks):
         return folder
-    known = [PREFIX + name for name in names() if any((_HERE / _module(name) / mark).is_file() for mark in marks)]
-    hint = closest(reference, known) or f"No {kind} ships with this version of hftune."
+    hint = closest(reference, _named(marks)) or f"No {kind} ships with this version of hftune."
     raise error(f"no {kind} starter named {reference!r}", hint=hint)
+
+
+def _named(marks: tuple[str, ...]) -> list[str]:
+    return [PREFIX + name for name in names() if any((_HERE / _module(name) / mark).is_file() for mark in marks)]
 
 
 def _module(reference: str) -> str:

@@ -86,7 +86,10 @@ def test_a_misspelt_id_suggests_the_nearest_of_the_catalogue():
         resolve_model(ModelSection(id="sentence-transformer/all-MiniLM-L6"))
     assert "Did you mean 'sentence-transformers/all-MiniLM-L6-v2'?" in caught.value.hint
     assert "Did you mean" in catalogue.suggestion("all-minilm-l6-v2")
-    assert "Without the Hub there are" in catalogue.suggestion("gpt2")
+    near = catalogue.suggestion("HuggingFaceTB/SmolLM2-135M-Instruct")
+    assert near == "Did you mean 'hftune:smollm2-135m-instruct-q4'?"
+    other = catalogue.suggestion("some/thing")
+    assert other.startswith("Without the Hub there are: ") and "hftune:smollm2-135m-instruct-q4" in other
 
 
 def test_another_revision_than_the_pinned_one_is_not_taken_from_the_index():
