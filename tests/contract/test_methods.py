@@ -32,7 +32,13 @@ KINDS = [
     ("text-classification", "tiny_bert_folder"),
     ("text-classification", "tiny_gpt2_folder"),
     ("text-generation", "tiny_gpt2_folder"),
+    ("fill-mask", "tiny_bert_folder"),
 ]
+PLAIN_CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-generation": "AutoModelForCausalLM",
+    "fill-mask": "AutoModelForMaskedLM",
+}
 
 
 @dataclass
@@ -199,17 +205,17 @@ def test_saved_model_answers_the_same_in_a_process_without_hftune(
     bench.method.save(model, tmp_path / "model")
     names = ("input_ids", "attention_mask", "token_type_ids")
     save_file({name: tensor for name, tensor in bench.batch().items() if name in names}, tmp_path / "batch")
-    kind = "CausalLM" if bench.recipe.task.name == "text-generation" else "SequenceClassification"
+    kind = PLAIN_CLASSES[bench.recipe.task.name]
     assert plain_process.stdin is not None
     assert plain_process.stdout is not None
-    request = [str(tmp_path / "model"), str(bench.folder), f"AutoModelFor{kind}", str(tmp_path / "batch")]
+    request = [str(tmp_path / "model"), str(bench.folder), kind, str(tmp_path / "batch")]
     plain_process.stdin.write(json.dumps(request) + "\n")
     plain_process.stdin.flush()
     labels = json.loads(plain_process.stdout.readline())
     with torch.no_grad():
         expected = bench.logits(model)
     torch.testing.assert_close(load_file(tmp_path / "batch.out")["logits"], expected, rtol=1e-5, atol=1e-5)
-    if kind == "SequenceClassification":
+    if bench.recipe.task.name == "text-classification":
         assert list(labels.values()) == ["negative", "neither", "positive"]
 
 
