@@ -201,6 +201,41 @@ VERBS: tuple[Verb, ...] = (
         (RUN, *DECODING, Argument(("--jsonl",), "JSON lines in and out, for programs", switch=True)),
         streams=True,
     ),
+    Verb(
+        "embed",
+        "vectors of texts and words, their neighbours, and what tuning did to the words",
+        (
+            RUN,
+            Argument(("text",), "texts; left out: lines from standard input", nargs="*", metavar="TEXT"),
+            Argument(
+                ("--input",), "texts of a CSV, JSON Lines, Parquet or text file", metavar="FILE", completes="file"
+            ),
+            Argument(("--split",), "texts of the run's train, validation or test", metavar="SPLIT", completes="split"),
+            Argument(
+                ("--near",),
+                "what is nearest to this word, or text with --input or --split",
+                repeat=True,
+                metavar="WORD",
+            ),
+            Argument(
+                ("--top",), "how many neighbours or words to show (default 10)", type=int, default=10, metavar="N"
+            ),
+            Argument(("--words",), "the embedding table, or the rows of the words given", switch=True),
+            Argument(("--changed",), "what tuning did to the table: moved most, new neighbours", switch=True),
+            Argument(("--contextual",), "what it did to the words' hidden states in the train texts", switch=True),
+            Argument(("--rows",), "so many train texts for --contextual (default 1000)", type=int, metavar="N"),
+            Argument(
+                ("--pooling",),
+                "mean of the tokens' states (default; LSTM: last), first or last",
+                metavar="HOW",
+                choices=("mean", "first", "last"),
+            ),
+            Argument(("--normalize",), "make each vector 1 long, as sentence-transformers do", switch=True),
+            Argument(("--output",), "write the vectors: F.parquet or F.npy", metavar="FILE", completes="file"),
+            Argument(("--batch-size",), "texts a forward pass (default 32)", type=int, default=32, metavar="N"),
+        ),
+        streams=True,
+    ),
     Verb("worker", "answer JSON lines about a run: what the app and chat speak", (RUN,), streams=True),
     Verb("doctor", "versions, devices, disk, Hub and index; what is missing and how to install it"),
     Verb(

@@ -57,6 +57,19 @@ def load_run(run: Path, step: int | None = None, device: str = "auto") -> Loaded
     return LoadedRun(run, step, recipe, model, tokenizer)
 
 
+def load_base(loaded: LoadedRun) -> PreTrainedModel:
+    """Return the model that a run began with, ready to be asked; raises RunError where it was made from scratch.
+
+    What the checkpoint does not have (a new head) is drawn at random, as in training.
+    """
+    if loaded.recipe.model.id is None:
+        raise RunError(f"{loaded.path.name} was made from scratch: there is no model before it to compare with")
+    model = _base_model(loaded.recipe, loaded.model.config, loaded.tokenizer)
+    model.to(loaded.model.device).eval()
+    model.requires_grad_(False)
+    return model
+
+
 def pick_device(wanted: str = "auto") -> str:
     """Return the device to ask on: the accelerator when there is one, else cpu."""
     import torch

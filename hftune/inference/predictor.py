@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hftune.errors import HftuneError, ModelError, UsageError
 from hftune.inference.classification import Prediction, classify
 from hftune.inference.decoding import Decoding
+from hftune.inference.embedding import Pooling, TextVectors, embed_texts
 from hftune.inference.filling import BATCH_SIZE as FILL_BATCH
 from hftune.inference.filling import TOP, Filling, fill
 from hftune.inference.generation import Generation, write_answer
@@ -164,6 +165,17 @@ class Predictor:
                 raise UsageError(f"{name} {value} cannot be used", hint="It must be 1 or more.")
         with _memory("guess words", "Use a smaller --batch-size."):
             return fill(self.loaded, [well_formed(text) for text in texts], top, batch_size, cancelled)
+
+    def embed(
+        self,
+        texts: Sequence[str],
+        pooling: Pooling | None = None,
+        normalize: bool = False,
+        batch_size: int = BATCH_SIZE,
+    ) -> TextVectors:
+        """Return one vector a text as `embedding.embed_texts` does, of any task's model; raises OutOfMemoryError."""
+        with _memory("embed", "Use a smaller --batch-size."):
+            return embed_texts(self.loaded, [well_formed(text) for text in texts], pooling, normalize, batch_size)
 
     def generate(
         self,

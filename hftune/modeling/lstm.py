@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from huggingface_hub.dataclasses import strict
 from torch import nn
-from torch.nn.utils.rnn import pack_padded_sequence
+from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence, pad_packed_sequence
 from transformers import AutoConfig, AutoModelForSequenceClassification, PreTrainedConfig, PreTrainedModel
 from transformers.modeling_outputs import SequenceClassifierOutput
 
@@ -92,16 +92,29 @@ class LstmForSequenceClassification(PreTrainedModel):  # type: ignore[misc]
 
         `input_ids` int64 [batch, tokens] padded on the right, `attention_mask` 1 for tokens, 0 for padding.
         """
-        lengths = torch.full((len(input_ids),), input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
-        vectors = self.embedding(input_ids)
-        # A text without a token is read as one of padding: an LSTM needs something to read.
-        packed = pack_padded_sequence(vectors, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
-        _, (hidden, _) = self.lstm(packed)
+        hidden = self._read(input_ids, attention_mask)[1]
         logits = self.classifier(self.dropout(hidden[-1]))
         loss = None
         if labels is not None:
             loss = self.loss_function(labels=labels, pooled_logits=logits, config=self.config)
         return SequenceClassifierOutput(loss=loss, logits=logits)
+
+    def token_states(self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None = None) -> torch.Tensor:
+        """Return the upper LSTM's h after each token [batch, tokens, width], 0 where there is padding."""
+        packed, _ = self._read(input_ids, attention_mask)
+        states, _ = pad_packed_sequence(packed, batch_first=True, total_length=input_ids.shape[1])
+        return states
+
+    def _read(
+        self, input_ids: torch.Tensor, attention_mask: torch.Tensor | None
+    ) -> tuple[PackedSequence, torch.Tensor]:
+        """Return the upper LSTM's h after each token, and each LSTM's after the last token of a text."""
+        lengths = torch.full((len(input_ids),), input_ids.shape[1]) if attention_mask is None else attention_mask.sum(1)
+        vectors = self.embedding(input_ids)
+        # A text without a token is read as one of padding: an LSTM needs something to read.
+        packed = pack_padded_sequence(vectors, lengths.clamp(min=1).cpu(), batch_first=True, enforce_sorted=False)
+        states, (hidden, _) = self.lstm(packed)
+        return states, hidden
 
 
 AutoConfig.register("lstm", LstmConfig, exist_ok=True)

@@ -211,6 +211,15 @@ def mask_run(tmp_path_factory: pytest.TempPathFactory, reviews_recipe: dict[str,
     return trained(tmp_path_factory.mktemp("mask"), {**reviews_recipe, "task": "fill-mask"})
 
 
+@pytest.fixture(scope="session")
+def lstm_run(tmp_path_factory: pytest.TempPathFactory, reviews_recipe: dict[str, Any]) -> Path:
+    """An LSTM over the characters of reviews, made from scratch."""
+    sizes = {"embedding_size": 6, "hidden_size": 8}
+    model = {"architecture": "lstm", "config": sizes, "tokenizer": {"fit": "characters"}}
+    training = {**TRAINING, "num_train_epochs": 1}
+    return trained(tmp_path_factory.mktemp("lstm"), {**reviews_recipe, "model": model, "training": training})
+
+
 @pytest.fixture
 def runs() -> Any:
     """The functions of this file that make runs."""
