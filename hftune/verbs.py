@@ -71,7 +71,9 @@ COMMON = (
 )
 
 DECODING = (
-    Argument(("--max-new-tokens",), "longest answer in tokens (default 60)", type=int, default=60, metavar="N"),
+    Argument(
+        ("--max-new-tokens",), "longest answer in tokens (default 60, a turn of a chat 256)", type=int, metavar="N"
+    ),
     Argument(
         ("--temperature",),
         "0: always the likeliest token; higher: more varied (default 0.8)",

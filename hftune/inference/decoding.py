@@ -19,12 +19,13 @@ MAX_SEED = 2**63 - 1
 class Decoding:
     """The settings of one answer.
 
-    `max_new_tokens` in tokens. `temperature` 0 is greedy and then top_p, top_k and seed mean nothing. `top_k` 0 is all
-    tokens. `stop`: texts that end the answer and are not part of it. `ban`: words that are not written, in any casing.
-    `seed` None draws one; the answer says which, so that it can be had again. Raises UsageError when out of range.
+    `max_new_tokens` in tokens; None: `longest_answer`. `temperature` 0 is greedy and then top_p, top_k and seed mean
+    nothing. `top_k` 0 is all tokens. `stop`: texts that end the answer and are not part of it. `ban`: words that are
+    not written, in any casing. `seed` None draws one; the answer says which, so that it can be had again. Raises
+    UsageError when out of range.
     """
 
-    max_new_tokens: int = 60
+    max_new_tokens: int | None = None
     temperature: float = 0.8
     top_p: float = 0.95
     top_k: int = 50
@@ -34,7 +35,8 @@ class Decoding:
     seed: int | None = None
 
     def __post_init__(self) -> None:
-        _check(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "1 or more")
+        if self.max_new_tokens is not None:
+            _check(self.max_new_tokens >= 1, "max_new_tokens", self.max_new_tokens, "1 or more")
         _check(0 <= self.temperature < math.inf, "temperature", self.temperature, "0 or more")
         _check(0 < self.top_p <= 1, "top_p", self.top_p, "above 0 and at most 1")
         _check(self.top_k >= 0, "top_k", self.top_k, "0 (all) or more")
@@ -54,6 +56,9 @@ class Decoding:
         return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
 
 
+LONGEST_TEXT = 60
+LONGEST_TURN = 256
+NONE_IS_A_VALUE = ("max_new_tokens", "seed")
 KINDS: dict[str, type] = {
     "max_new_tokens": int,
     "temperature": float,
@@ -64,6 +69,16 @@ KINDS: dict[str, type] = {
     "ban": tuple,
     "seed": int,
 }
+
+
+def longest_answer(style: str, context: int | None) -> int:
+    """Return how many tokens an answer may have where nobody says: a turn of a chat ends by itself, a text does not.
+
+    In a chat at most half of `context`, so that the default never takes the room of what was asked.
+    """
+    if style != "chat":
+        return LONGEST_TEXT
+    return LONGEST_TURN if context is None else max(1, min(LONGEST_TURN, context // 2))
 
 
 def decoding_from(settings: Mapping[str, Any], base: Decoding | None = None) -> Decoding:
@@ -86,7 +101,7 @@ def parse_setting(key: str, text: str) -> Any:
         raise UsageError(f"decoding has no setting {key!r}", hint=closest(name, KINDS))
     if kind is tuple:
         return [text] if text else []
-    if name == "seed" and text.lower() in ("", "none", "random"):
+    if name in NONE_IS_A_VALUE and text.lower() in ("", "none", "random"):
         return None
     try:
         return kind(text)
@@ -101,7 +116,7 @@ def _typed(key: str, value: Any) -> Any:
         if isinstance(items, Sequence) and all(isinstance(item, str) for item in items):
             return tuple(items)
         raise UsageError(f"{key}: {value!r} is not a list of texts")
-    if key == "seed" and value is None:
+    if key in NONE_IS_A_VALUE and value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, int if kind is int else (int, float)):
         raise UsageError(f"{key}: {value!r} is not a {'whole ' if kind is int else ''}number")

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.errors import HftuneError, ModelError, UsageError
 from hftune.inference.classification import Prediction, classify
-from hftune.inference.decoding import Decoding
+from hftune.inference.decoding import Decoding, longest_answer
 from hftune.inference.embedding import Pooling, TextVectors, embed_texts
 from hftune.inference.filling import BATCH_SIZE as FILL_BATCH
 from hftune.inference.filling import TOP, Filling, fill
@@ -197,7 +197,8 @@ class Predictor:
             asked = [{**one, "content": well_formed(one["content"])} for one in check_messages(prompt)]
         loaded, style = self.loaded, self.style
         assert style is not None
-        ready = make_prompt(loaded.tokenizer, style, asked, settings.max_new_tokens, self.context)
+        most = settings.max_new_tokens or longest_answer(style, self.context)
+        ready = make_prompt(loaded.tokenizer, style, asked, most, self.context)
         with _memory("write an answer", "Use a shorter prompt or fewer --max-new-tokens."):
             return write_answer(
                 loaded.model, loaded.tokenizer, ready, settings, on_text, cancelled, trim=style == "chat"

@@ -21,8 +21,9 @@ default "main").
 
 `load` under a name that is taken replaces that model (it is let go first, so that both need not fit); several names
 hold several models at once, until `unload`. The worker begins by loading its RUN as "main", as a request with the id
-"start". `role`: system, user, assistant. `decoding`: max_new_tokens, temperature (0: greedy), top_p, top_k (0: all),
-repetition_penalty, stop: [text], ban: [word], seed; left out: the defaults in hftune/inference/decoding.py.
+"start". `role`: system, user, assistant. `decoding`: max_new_tokens (null: 60, for a turn of
+a chat 256), temperature (0: greedy), top_p, top_k (0: all), repetition_penalty, stop: [text], ban: [word], seed; left
+out: the defaults in hftune/inference/decoding.py.
 
 **Events.** Every event: `v` (1), `id` (of its request; null when it belongs to none), `event`, and:
 

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from hftune.errors import UsageError
 from hftune.inference.banned import BannedWords, canonical_spellings, token_pieces
-from hftune.inference.decoding import Decoding, StopText, TokenText, decoding_from, parse_setting
+from hftune.inference.decoding import Decoding, StopText, TokenText, decoding_from, longest_answer, parse_setting
 from hftune.verbs import DECODING
 
 
@@ -55,6 +55,15 @@ def test_settings_from_json_change_only_what_they_name() -> None:
     assert (parse_setting("max-new-tokens", "5"), parse_setting("seed", "none")) == (5, None)
     with pytest.raises(UsageError, match="not a number"):
         parse_setting("top_k", "many")
+
+
+def test_an_answer_in_a_chat_may_be_longer_unless_someone_says() -> None:
+    assert (longest_answer("text", 1024), longest_answer("completion", None)) == (60, 60)
+    assert (longest_answer("chat", 8192), longest_answer("chat", None), longest_answer("chat", 128)) == (256, 256, 64)
+    base = decoding_from({"max_new_tokens": 5})
+    assert decoding_from({"max_new_tokens": parse_setting("max_new_tokens", "none")}, base) == Decoding()
+    with pytest.raises(UsageError, match="not a whole number"):
+        decoding_from({"top_k": None})
 
 
 def bytes_decoder(tokens: list[int]) -> str:
