@@ -144,7 +144,7 @@ def _hub_error(source: str, data: DataSection, error: Exception, verdict: hub.Ve
     said = str(error).strip() or type(error).__name__
     if "Config name is missing" in said or "BuilderConfig" in said:
         return DataError(f"data.subset: {source} has several parts", hint=said.replace("\n", " ")[:600])
-    known = ", ".join(f"hftune:{name}" for name in starters.names())
+    known = ", ".join(starters.data_sets())
     if not verdict.ok:
         return DataError(
             f"cannot get the data set {source}: the Hub was not used ({verdict.reason}) and it is not in the cache",

@@ -53,6 +53,11 @@ def card(reference: str) -> str:
     return (_HERE / _module(reference) / "card.md").read_text(encoding="utf-8")
 
 
+def data_sets() -> list[str]:
+    """Return the names of the data starters, with the prefix."""
+    return _named(DATA)
+
+
 def models() -> list[str]:
     """Return the names of the model starters, with the prefix."""
     return _named(MODELS)

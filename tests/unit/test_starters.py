@@ -151,6 +151,12 @@ def test_passages_stop_at_headings_and_are_whole_sentences():
     assert plain("a—b “c” _d_") == 'a - b "c" d'
 
 
+def test_every_starter_is_a_data_set_or_a_model_and_none_is_both():
+    named = {f"hftune:{name}" for name in starters.names()}
+    assert set(starters.data_sets()) | set(starters.models()) == named
+    assert not set(starters.data_sets()) & set(starters.models())
+
+
 def test_unknown_starters_name_the_nearest():
     with pytest.raises(DataError, match="Did you mean 'hftune:authors'"):
         starters.data_files("hftune:author")
