@@ -41,5 +41,7 @@ class Wrapping:
             self._column = 0
         if self._column and self._column + columns_of(space + shown) > self._width:
             above, newline, space, self._column = above + newline, "\n", "", 0
-        self._column = (self._column + columns_of(space + shown)) % self._width
+        self._column += columns_of(space + shown)
+        if self._column > self._width:  # a word longer than a line, which the terminal breaks
+            self._column %= self._width
         return above + newline + space + shown
