@@ -103,6 +103,10 @@ class RunLockedError(RunError):
     exit_code = EXIT_LOCKED
 
 
+class DivergedError(HftuneError):
+    """Training whose loss or gradient stays no number; what was learned before is in the checkpoints."""
+
+
 class InterruptedRun(HftuneError):  # noqa: N818 - it reports a request, not a mistake
     """The run was stopped or paused on request after its state was saved."""
 

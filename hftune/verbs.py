@@ -123,6 +123,24 @@ VERBS: tuple[Verb, ...] = (
         (RECIPE, SET, Argument(("--fast",), "the recipe only: reads no data and no weights", switch=True)),
     ),
     Verb(
+        "lr-find",
+        "find a learning rate: a range test, then short runs of the best candidates",
+        (
+            RECIPE,
+            SET,
+            Argument(("--steps",), "steps of the range test (default 100)", type=int, default=100, metavar="N"),
+            Argument(
+                ("--trial-steps",), "steps of each short run; 0: none (default 80)", type=int, default=80, metavar="N"
+            ),
+            Argument(
+                ("--rows",), "validation rows they are judged by (default 400)", type=int, default=400, metavar="N"
+            ),
+            Argument(("--min-rate",), "smallest rate tested (default: the method's)", type=float, metavar="R"),
+            Argument(("--max-rate",), "largest rate tested (default: the method's)", type=float, metavar="R"),
+            Argument(("--png",), "also draw the curve (needs matplotlib)", metavar="FILE", completes="file"),
+        ),
+    ),
+    Verb(
         "recipes",
         "the shipped recipes",
         subverbs=(

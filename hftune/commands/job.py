@@ -9,6 +9,7 @@ from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import TracebackType
 from typing import Any, Protocol
 
 from hftune.commands import summary
@@ -36,6 +37,25 @@ class Train(Protocol):
     """What trains: `hftune.pipeline.train`, after a look at the data."""
 
     def __call__(self, recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False) -> Metrics: ...
+
+
+class Shown(Protocol):
+    """What shows a run while it is carried out; `stopping` is set by a signal handler, so setting it prints nothing."""
+
+    stopping: str
+
+    def __enter__(self) -> Shown: ...
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None: ...
+
+    def feed(self, event: Event) -> None:
+        """Take in the next event of the run."""
+
+
+# (an Output to people, the run) -> what shows it
+Show = Callable[[Output, Path], Shown]
 
 
 @dataclass(frozen=True)
@@ -79,7 +99,7 @@ def carry_out(
 
             outcome = carry_out_in_group(path, recipe, output, processes, allow_inexact)
         else:
-            outcome = _in_this_process(path, recipe, output, allow_inexact, train)
+            outcome = _in_this_process(path, recipe, output, allow_inexact, train, show)
     try:
         return conclude(path, outcome, output, debug, time.monotonic() - began)
     except OSError:  # the terminal or the reader has gone; the run has ended as it has
@@ -87,7 +107,19 @@ def carry_out(
         return outcome.exit_code
 
 
-def _in_this_process(path: Path, recipe: Recipe, output: Output, allow_inexact: bool, train: Train | None) -> Outcome:
+def carry_out_here(path: Path, output: Output, show: Show) -> Outcome:
+    """Train the run at `path` in this process, shown by what `show` makes; how it ended is for the caller to say.
+
+    Raises RunLockedError when another process holds it.
+    """
+    recipe = load_recipe(path / layout.RECIPE)
+    with run_lock(path, "training"):
+        return _in_this_process(path, recipe, output, False, None, show)
+
+
+def _in_this_process(
+    path: Path, recipe: Recipe, output: Output, allow_inexact: bool, train: Train | None, show: Show
+) -> Outcome:
     with ExitStack() as stack:
         run = stack.enter_context(RunWriter.open(path))
         run.start_heartbeat()
@@ -143,7 +175,7 @@ def show(people: Output, path: Path) -> Display:
     return Display(people.stderr, path.name, live=False) if people.json else Display(people.stdout, path.name)
 
 
-def telling(display: Display, people: Output) -> Callable[[Event], None]:
+def telling(display: Shown, people: Output) -> Callable[[Event], None]:
     """Return what tells an event to a person, and with --json to a program."""
 
     def tell(event: Event) -> None:

@@ -20,7 +20,8 @@ MANIFEST = "MANIFEST.json"  # in a checkpoint, written last
 TRAINABLE = "trainable.safetensors"  # in a checkpoint: all weights that learn
 
 # What a run may be called: safe as a folder name on every file system and in every shell.
-SAFE_NAME = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,63}$"
+LONGEST_NAME = 64
+SAFE_NAME = rf"^[A-Za-z0-9][A-Za-z0-9._-]{{0,{LONGEST_NAME - 1}}}$"
 
 STEP_PREFIX = "step-"
 STEP_DIGITS = 8

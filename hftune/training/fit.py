@@ -14,7 +14,7 @@ from typing import cast
 from torch import Tensor
 
 from hftune.data.batches import Indices, batch_plan
-from hftune.errors import HftuneError, InterruptedRun
+from hftune.errors import DivergedError, InterruptedRun
 from hftune.runs.writer import RunWriter
 from hftune.training.checkpoint import OPTIMIZER, WEIGHTS, rotate, save_checkpoint
 from hftune.training.clock import Clock
@@ -44,7 +44,7 @@ def fit(setup: Setup, learner: Learner, progress: Progress, identity: Mapping[st
     """Train until the plan, early stopping or the target loss says so; return how far it came.
 
     `identity` goes into the checkpoints' manifests. Raises InterruptedRun after a request to stop or pause was obeyed
-    (state saved), HftuneError when the loss stays not finite or memory does not suffice.
+    (state saved), DivergedError when the loss stays not finite, ModelError when memory does not suffice.
     """
     return _Loop(setup, learner, progress, identity).run()
 
@@ -121,7 +121,7 @@ class _Loop:
         what = "loss" if not math.isfinite(result.loss) else "gradient"
         hint = "Lower training.learning_rate, or set training.precision: fp32."
         if progress.bad_steps >= BAD_STEPS:
-            raise HftuneError(f"the {what} has not been finite for {BAD_STEPS} steps, at step {progress.step}", hint)
+            raise DivergedError(f"the {what} has not been finite for {BAD_STEPS} steps, at step {progress.step}", hint)
         message = f"the {what} is not finite: this step changes nothing"
         self.writer.alert("warning", "nan-loss", message, hint, step=progress.step)
 

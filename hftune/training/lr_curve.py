@@ -13,7 +13,7 @@ from functools import cached_property
 from statistics import fmean, median
 
 STEPS = 100  # of a test, unless it is said otherwise
-STEEPEST, TENTH, VALLEY = "steepest descent", "a tenth of the minimum", "valley"
+STEEPEST, TENTH, VALLEY = "steepest", "minimum/10", "valley"
 STEP_COST = 3  # a step in forward passes: the backward pass takes about two; the test has one of each a step
 # The loss is averaged over about so large a share of the test, so that its steps may be few or many.
 _SMOOTHED_SHARE = 0.1

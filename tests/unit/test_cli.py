@@ -42,7 +42,7 @@ def test_every_verb_has_a_command_module_and_help(verb, capsys):
     with pytest.raises(SystemExit) as caught:
         cli.run([verb, "--help"])
     assert caught.value.code == 0 and "usage: hftune" in capsys.readouterr().out
-    assert find(verb).module == "hftune.commands." + verb
+    assert find(verb).module == "hftune.commands." + verb.replace("-", "_")
 
 
 def test_a_misspelt_command_suggests(capsys):

@@ -65,7 +65,7 @@ def test_the_rate_found_is_in_the_recipe_the_plan_the_events_and_the_environment
     found = only(path, "lr_find")
     assert found["learning_rate"] == rate
     assert len(found["rates"]) == len(found["losses"]) == len(found["averages"]) == STEPS
-    assert set(found["candidates"]) == {"steepest descent", "a tenth of the minimum", "valley"}
+    assert set(found["candidates"]) == {"steepest", "minimum/10", "valley"}
     assert json.loads((path / layout.ENVIRONMENT).read_text())["recipe"]["training.learning_rate"] == rate
     said = alerts(path)["auto-learning-rate"]
     assert said["level"] == "info" and f"a range test of {STEPS} steps" in said["message"]
