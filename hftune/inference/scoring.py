@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hftune.errors import DataError, closest
 from hftune.inference.classification import length_batches, probabilities
 from hftune.inference.predictor import CLASSIFIES, GENERATES, Predictor
+from hftune.recipe.schema import Recipe
 from hftune.tasks._labels import MULTI, REGRESSION
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def _score_labels(
     predictions = predictor.classify(texts[data.text][:], batch_size, pairs)
     logits = np.array([prediction.logits for prediction in predictions])
     references = np.array([targets[number] for number in numbers])
-    loss, weight = _row_losses(predictor, task, prepared, logits, references)
+    loss, weight = row_losses(task, predictor.loaded.recipe, prepared, predictor.problem_type, logits, references)
     kind, names = predictor.problem_type, predictor.labels
     found, wrong = _label_figures(kind, names, logits, references, loss, weight)
     order = [index for index in np.argsort(-loss, kind="stable").tolist() if wrong[index]][:worst]
@@ -152,14 +153,15 @@ def _label_figures(
     return found, wrong
 
 
-def _row_losses(predictor: Predictor, task: Any, prepared: Prepared, logits: Any, references: Any) -> tuple[Any, Any]:
+def row_losses(
+    task: Any, recipe: Recipe, prepared: Prepared, kind: str | None, logits: Any, references: Any
+) -> tuple[Any, Any]:
     """Return each row's loss and weight [rows] as the task has them in training; their sums' quotient is the loss."""
     import numpy as np
     import torch
 
-    kind = torch.int64 if predictor.problem_type not in (MULTI, REGRESSION) else torch.float32
-    table, labels = torch.tensor(logits, dtype=torch.float32), torch.tensor(references, dtype=kind)
-    recipe = predictor.loaded.recipe
+    whole = torch.int64 if kind not in (MULTI, REGRESSION) else torch.float32
+    table, labels = torch.tensor(logits, dtype=torch.float32), torch.tensor(references, dtype=whole)
     found = []
     for index in range(len(table)):
         batch = {"labels": labels[index : index + 1]}

@@ -80,12 +80,18 @@ def shipped_recipes() -> list[Path]:
     return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("pretrain/*.yaml")), *sorted(folder.glob("hub/*.yaml"))]
 
 
-def dump_recipe(recipe: Recipe) -> str:
-    """Return `recipe` as YAML that runs again as it is: defaults filled in, plugin options written out."""
+def as_mapping(recipe: Recipe) -> dict[str, Any]:
+    """Return `recipe` as plain values that `parse_recipe` reads: defaults filled in, plugin options written out."""
     record = recipe.model_dump(mode="json")
     for key in ("task", "method"):
         choice = record[key]
         record[key] = {"name": choice["name"], **choice["options"]} if choice["options"] else choice["name"]
+    return record
+
+
+def dump_recipe(recipe: Recipe) -> str:
+    """Return `recipe` as YAML that runs again as it is: defaults filled in, plugin options written out."""
+    record = as_mapping(recipe)
     yaml: Any = YAML(typ="safe", pure=True)
     yaml.default_flow_style = False
     yaml.allow_unicode = True
