@@ -7,6 +7,7 @@ from collections import Counter
 
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from hftune import starters
 from hftune.errors import DataError, ModelError
@@ -162,3 +163,16 @@ def test_unknown_starters_name_the_nearest():
         starters.data_files("hftune:author")
     with pytest.raises(ModelError, match="no model starter named"):
         starters.model_folder("hftune:movie-reviews")
+
+
+def test_the_gpt2_that_ships_is_small_and_what_its_card_says():
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    folder, card = starters.model_folder("hftune:gpt2-mini"), starters.card("hftune:gpt2-mini")
+    weights = folder / "model.safetensors"
+    assert weights.stat().st_size <= 24_000_000 and f"{weights.stat().st_size / 1e6:.1f} MB" in card
+    model, tokenizer = AutoModelForCausalLM.from_pretrained(folder), AutoTokenizer.from_pretrained(folder)
+    assert model.dtype == torch.bfloat16
+    assert f"{sum(parameter.numel() for parameter in model.parameters()):,} parameters" in card
+    ids = tokenizer("The President of the United", return_tensors="pt")["input_ids"]
+    assert tokenizer.decode(model(input_ids=ids).logits[0, -1].argmax()) == " States"
