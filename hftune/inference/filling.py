@@ -76,15 +76,18 @@ def _guesses(loaded: LoadedRun, batch: dict[str, torch.Tensor], top: int) -> lis
     """Return for each text of a batch its row and the guesses for its masks."""
     import torch
 
+    from hftune.modeling.output_layer import only_at
+
     model, tokenizer = loaded.model, loaded.tokenizer
     rows = batch.pop("row").tolist()
     batch.pop("window")
-    with torch.inference_mode():
+    places = (batch["input_ids"] == tokenizer.mask_token_id).to(model.device)
+    with torch.inference_mode(), only_at(model, places):
         logits = model(**{name: tensor.to(model.device) for name, tensor in batch.items()}).logits
-        places = (batch["input_ids"] == tokenizer.mask_token_id).nonzero().tolist()
+        logits = logits[places] if logits.dim() == 3 else logits
         masks: dict[int, list[Guesses]] = {index: [] for index in range(len(rows))}
-        for index, place in places:
-            shares = logits[index, place].double().softmax(-1)
+        for (index, _), scores in zip(places.nonzero().tolist(), logits, strict=True):
+            shares = scores.double().softmax(-1)
             best = shares.topk(min(top, len(shares)))
             masks[index].append(
                 tuple(

@@ -218,19 +218,23 @@ def _token_sums(predictor: Predictor, batch: dict[str, torch.Tensor]) -> list[tu
     import torch
 
     from hftune.modeling.loading import without_cache
+    from hftune.modeling.output_layer import only_at
     from hftune.tasks._streams import next_tokens, token_scores
 
-    model = predictor.loaded.model
-    with torch.inference_mode():
-        names = ("input_ids", "attention_mask", "token_type_ids")
-        inputs = {name: batch[name].to(model.device) for name in names if name in batch}
+    model, guessed = predictor.loaded.model, batch.get("guessed")
+    names = ("input_ids", "attention_mask", "token_type_ids")
+    inputs = {name: batch[name].to(model.device) for name in names if name in batch}
+    with torch.inference_mode(), only_at(model, guessed):
         logits, targets = model(**inputs, **without_cache(model)).logits, batch["labels"].to(model.device)
         if predictor.task == GENERATES:
             logits, targets = next_tokens(logits, targets)
+        owners = torch.arange(len(targets))
+        if guessed is not None and logits.dim() == 2:
+            owners, targets = guessed.nonzero(as_tuple=True)[0], targets[guessed]
         scores = token_scores(logits, targets)
         nll, right = scores.nll.cpu().double(), scores.right.cpu().double()
         table = torch.zeros(len(batch["labels"]), 3, dtype=torch.float64)
-        table.index_add_(0, scores.rows.cpu(), torch.stack([nll, torch.ones_like(nll), right], dim=1))
+        table.index_add_(0, owners[scores.rows.cpu()], torch.stack([nll, torch.ones_like(nll), right], dim=1))
     return [(row[0], row[1], row[2]) for row in table.tolist()]
 
 

@@ -109,24 +109,25 @@ class TokenScores:
 def token_scores(logits: torch.Tensor, targets: torch.Tensor, smoothing: float = 0.0) -> TokenScores:
     """Score guesses of `targets` [batch, tokens], -100 where there is none; logits [batch, tokens, vocabulary].
 
+    Or targets [guessed] and logits [guessed, vocabulary] without the other tokens; `rows` are then places among them.
     Logits are of any float dtype, each for the token in its own place (`next_tokens` makes them so). Only those that
     have a target are brought to fp32, a piece at a time: all of them can be gigabytes.
     """
     import torch
     from torch.nn import functional
 
-    rows, places = (targets != -100).nonzero(as_tuple=True)
+    places = (targets != -100).nonzero(as_tuple=True)
     size = max(1, HELD // logits.shape[-1])
     found = []
-    for start in range(0, max(1, len(rows)), size):  # one empty piece where nothing is learned
-        row, place = rows[start : start + size], places[start : start + size]
-        piece, wanted = logits[row, place].float(), targets[row, place]
+    for start in range(0, max(1, len(places[0])), size):  # one empty piece where nothing is learned
+        some = tuple(index[start : start + size] for index in places)
+        piece, wanted = logits[some].float(), targets[some]
         nll = functional.cross_entropy(piece, wanted, reduction="none")
         loss = nll
         if smoothing:
             loss = functional.cross_entropy(piece, wanted, reduction="none", label_smoothing=smoothing)
         found.append((nll, loss, piece.argmax(-1) == wanted))
-    return TokenScores(rows, *map(torch.cat, zip(*found, strict=True)))
+    return TokenScores(places[0], *map(torch.cat, zip(*found, strict=True)))
 
 
 def next_tokens(logits: torch.Tensor, labels: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:

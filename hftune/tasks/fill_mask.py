@@ -5,9 +5,9 @@ Devlin et al. 2019 (BERT), 3.1: of 15% of the tokens 80% become the mask, 10% a 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Any
 
 from pydantic import Field
 
@@ -84,7 +84,7 @@ def prepare(
             for split, one in encoded.items()
         },
         tokenizer=tokenizer,
-        collate=_encoding.padded_batch(tokenizer, "int64", label_padding=-100),
+        collate=partial(_collate, _encoding.padded_batch(tokenizer, "int64", label_padding=-100)),
         model_config={"pad_token_id": tokenizer.pad_token_id},
         notices=notices,
         draw=partial(masking.training, seed=recipe.training.seed),
@@ -106,7 +106,10 @@ def weight(recipe: Recipe, prepared: Prepared, batch: Batch) -> torch.Tensor:
 
 
 def loss(recipe: Recipe, prepared: Prepared, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
-    """Return the cross-entropy summed over the tokens to guess, fp32; `logits` [batch, tokens, vocabulary]."""
+    """Return the cross-entropy summed over the tokens to guess, fp32; logits [batch, tokens, vocabulary].
+
+    Or both logits and labels are of the tokens to guess alone: [guessed, vocabulary] and [guessed].
+    """
     from torch.nn import functional
 
     targets = batch["labels"]
@@ -123,6 +126,12 @@ def metric_stream(recipe: Recipe, prepared: Prepared) -> MetricStream:
     from hftune.tasks._streams import TokenStream
 
     return TokenStream(recipe.training.label_smoothing_factor)
+
+
+def _collate(padded: Callable[[Sequence[Mapping[str, Any]]], Batch], examples: Sequence[Mapping[str, Any]]) -> Batch:
+    """Return a padded batch that says at which tokens logits are asked for: `guessed`, bool [batch, longest]."""
+    batch = padded(examples)
+    return {**batch, "guessed": batch["labels"] != -100}
 
 
 def _check(recipe: Recipe, tokenizer: PreTrainedTokenizerBase) -> None:

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 
 from hftune.data.batches import Indices
 from hftune.modeling.loading import without_cache
+from hftune.modeling.output_layer import only_at
 from hftune.recipe.schema import Recipe
 from hftune.tasks import Batch, Prepared, Task
 from hftune.training.device import is_out_of_memory, release_memory
@@ -75,15 +76,19 @@ def fetch(prepared: Prepared, split: str, indices: Indices, epoch: int | None = 
 def forward(model: nn.Module, batch: Batch, precision: Precision, device: torch.device) -> tuple[Tensor, Batch]:
     """Return the logits (in the precision's format) and the batch moved to the device.
 
-    A mask of ones says nothing, and without it attention takes its fastest path.
+    A mask of ones says nothing, and without it attention takes its fastest path. Where the batch says which tokens are
+    `guessed` [batch, tokens], logits are [guessed, vocabulary], and its labels [guessed].
     """
     mask = batch.get("attention_mask")
     if mask is not None and bool(mask.all()):
         batch = {name: tensor for name, tensor in batch.items() if name != "attention_mask"}
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
     inputs = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
-    with precision.autocast():
+    guessed = batch.get("guessed")
+    with precision.autocast(), only_at(model, guessed):
         logits: Tensor = model(**inputs, **without_cache(model)).logits
+    if guessed is not None and logits.dim() == 2:
+        batch["labels"] = batch["labels"][guessed]
     return logits, batch
 
 

@@ -28,7 +28,7 @@ TEXTS = [
     "awful !",
 ]
 LABELS = ["positive", "negative", "positive", "negative", "positive", "negative"]
-NOT_FOR_THE_MODEL = {"labels", "row", "window", "text_bytes"}
+NOT_FOR_THE_MODEL = {"labels", "row", "window", "text_bytes", "guessed"}
 
 
 @pytest.fixture(params=registry.names())

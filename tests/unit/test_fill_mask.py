@@ -21,6 +21,7 @@ from hftune.data.load import load_splits
 from hftune.errors import DataError, InterruptedRun, RecipeError
 from hftune.methods._weights import new_weights
 from hftune.modeling.loading import load_config
+from hftune.modeling.output_layer import only_at
 from hftune.modeling.tokenizer import fit_characters, load_tokenizer
 from hftune.pipeline import train
 from hftune.recipe.load import dump_recipe, parse_recipe
@@ -30,7 +31,8 @@ from hftune.runs.events import Event
 from hftune.runs.reader import read_events
 from hftune.runs.writer import RunWriter
 from hftune.tasks import Prepared, fill_mask
-from hftune.training.evaluation import fetch
+from hftune.training.evaluation import fetch, forward
+from hftune.training.precision import choose_precision
 from hftune.training.randomness import seed_initial_weights
 
 TEXTS = ["the film was good", "the plot was bad and very boring and we hated it", "we loved the ending", "fine film ."]
@@ -155,6 +157,33 @@ def test_twenty_steps_have_the_losses_of_a_plain_pytorch_loop(
     recipe = make_recipe(calm_bert, method=method, files=str(tiny_reviews), training=training)
     path = carry_out(recipe)
     assert losses(path) == pytest.approx(plain_pytorch(recipe, 20), rel=1e-5)
+
+
+@pytest.mark.parametrize("method", ["full", "lora"])
+def test_logits_are_computed_where_they_are_asked_for_alone(tiny_bert_folder: Path, method: str) -> None:
+    recipe = make_recipe(tiny_bert_folder, method=method)
+    prepared = make_prepared(recipe, tiny_bert_folder)
+    plain = fill_mask.load_model(recipe, tiny_bert_folder, prepared)
+    assert recipe.method.config is not None
+    model = methods.registry.load(method).adapt(plain, recipe.method.config, recipe.model, "fill-mask").eval()
+    batch = fetch(prepared, "train", np.arange(4), epoch=0)
+    with torch.no_grad():
+        whole = model(**{name: batch[name] for name in INPUTS}).logits
+        logits, asked = forward(model, batch, choose_precision("fp32", torch.device("cpu")), torch.device("cpu"))
+        chosen = batch["labels"] != -100
+        assert logits.shape == (int(chosen.sum()), len(prepared.tokenizer))
+        torch.testing.assert_close(logits, whole[chosen], rtol=1e-5, atol=1e-6)
+        assert asked["labels"].tolist() == batch["labels"][chosen].tolist()
+        assert model(**{name: batch[name] for name in INPUTS}).logits.shape == whole.shape
+        loss = fill_mask.loss(recipe, prepared, whole, batch)
+        torch.testing.assert_close(fill_mask.loss(recipe, prepared, logits, asked), loss, rtol=1e-6, atol=0)
+
+
+def test_a_model_without_an_output_layer_computes_what_it_always_does(tiny_bert_folder: Path) -> None:
+    model = AutoModelForSequenceClassification.from_pretrained(tiny_bert_folder).eval()
+    ids = torch.tensor([[2, 5, 3]])
+    with torch.no_grad(), only_at(model, ids == 5):
+        assert model(ids).logits.shape == (1, 2)
 
 
 def test_figures_are_those_of_the_hidden_tokens_however_batches_are_cut(tiny_bert_folder: Path) -> None:
