@@ -141,6 +141,35 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "ladder",
+        "compare majority class, TF-IDF, LSTM, frozen head, LoRA and full fine-tuning: is the large model worth it?",
+        (
+            RECIPE,
+            Argument(
+                ("-s", "--set"),
+                "override a key of the recipe, or (RUNG.section.key=value) of one rung alone",
+                repeat=True,
+                metavar="section.key=value",
+            ),
+            Argument(("--seeds",), "train with these seeds (default 0,1,2)", default="0,1,2", metavar="N,N"),
+            Argument(
+                ("--rungs",),
+                "climb these alone: majority,tfidf,lstm,head,lora,full (default: all)",
+                metavar="NAME,NAME",
+            ),
+            Argument(
+                ("--metric",), "judge by this figure on test (default: accuracy, f1_micro or mse)", metavar="NAME"
+            ),
+            Argument(
+                ("--within",),
+                "good enough is what is certainly not worse than the best by more than this (default: what cannot be "
+                "told from the best)",
+                type=float,
+                metavar="X",
+            ),
+        ),
+    ),
+    Verb(
         "recipes",
         "the shipped recipes",
         subverbs=(

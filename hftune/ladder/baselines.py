@@ -7,6 +7,8 @@ classes, log-odds for each of several labels, the number itself for regression.
 from __future__ import annotations
 
 import json
+import shlex
+import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -23,6 +25,7 @@ from hftune.tasks._labels import MULTI, REGRESSION
 
 # Inverse strengths of the penalty on large weights that are tried: C of logistic regression, 1 / alpha of ridge.
 STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
+REQUIREMENT = "scikit-learn>=1.5"  # as the extra `ladder` has it
 MAX_ITERATIONS = 1000
 LEAST = 1e-12  # probability of a class that train does not have: its loss is large, not infinite
 # Chinese and Japanese do not part words by spaces; English has one in about six characters.
@@ -119,7 +122,8 @@ def require_scikit_learn() -> None:
     except ImportError as error:
         raise UsageError(
             "the rung tfidf needs scikit-learn, which is not installed",
-            hint="pip install 'hftune[ladder]'; or climb without it: --rungs majority,lstm,head,lora,full",
+            hint=f"{shlex.quote(sys.executable)} -m pip install {shlex.quote(REQUIREMENT)}\n  "
+            "Or climb without it: --rungs majority,lstm,head,lora,full",
         ) from error
 
 

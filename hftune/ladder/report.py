@@ -61,12 +61,11 @@ def report(record: Mapping[str, Any], verdict: Verdict) -> list[str]:
     lines = [
         f"{sanitize(record['name'])}: {metric} on {many(test, 'test row')}, seed{'s' * (len(seeds) > 1)} "
         f"{', '.join(seeds)}",
-        "",
         f"{'rung':9}{metric[:11]:>11}   {'over seeds':<15}{'test rows':<15}{'trained':>9}{'disk':>10}{'time':>8}",
     ]
     lines += [_row(standing) for standing in verdict.standings]
     lines.append("")
-    lines += _legend(verdict, len(seeds), test)
+    lines += _legend(verdict)
     if any(standing.behind for standing in verdict.standings):
         lines += ["", f"behind {verdict.best}, the best, over the same rows (95% interval of rows and seeds):"]
         lines += [
@@ -86,23 +85,18 @@ def _row(standing: Standing) -> str:
     )
 
 
-def _legend(verdict: Verdict, seeds: int, test: int) -> list[str]:
+def _legend(verdict: Verdict) -> list[str]:
     drawn = [standing for standing in verdict.standings if len(standing.scores.values) > 1]
     words = []
     if drawn:
         free = many(len(drawn[0].scores.values) - 1, "degree")
-        words.append(
-            f"over seeds: 95% t-interval of the mean of {many(seeds, 'seed')} ({free} of freedom, so it is wide), on "
-            "these test rows."
-        )
+        words.append(f"over seeds: 95% t-interval of the mean ({free} of freedom, so it is wide)")
     elif any(result.seed is not None for standing in verdict.standings for result in standing.results):
-        words.append("over seeds: one seed tells nothing of how much seeds matter; give more (--seeds 0,1,2).")
-    words.append(
-        f"test rows: 95% bootstrap interval over the {many(test, 'row')} ({RESAMPLES:,} draws), for these seeds."
-    )
+        words.append("over seeds: one seed tells nothing of how much seeds matter; give --seeds 0,1,2")
+    words.append(f"test rows: 95% bootstrap interval ({RESAMPLES:,} draws of the rows), for these seeds")
     base = max(result.base_bytes for standing in verdict.standings for result in standing.results)
-    about_base = f" * an adapter: its base, {size(base)}, comes on top." if base else ""
-    words.append(f"time: the median of a seed, from loading to the finished model.{about_base}")
+    about_base = f"; * plus its base, {size(base)}" if base else ""
+    words.append(f"time: the median of the seeds, loading included{about_base}")
     return [line for each in words for line in _wrapped(each)]
 
 

@@ -179,7 +179,7 @@ def test_without_scikit_learn_the_command_that_installs_it_is_said(monkeypatch: 
     monkeypatch.setitem(sys.modules, "sklearn", None)
     with pytest.raises(UsageError, match="needs scikit-learn") as caught:
         fit_tfidf(rows, "loss", greater=False)
-    assert "pip install 'hftune[ladder]'" in caught.value.hint
+    assert f"{sys.executable} -m pip install 'scikit-learn>=1.5'" in caught.value.hint
 
 
 def test_data_that_a_ladder_cannot_be_made_of_are_refused() -> None:
