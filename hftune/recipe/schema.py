@@ -356,7 +356,7 @@ class Recipe(Section):
 
     name: Annotated[str, Field(pattern=SAFE_NAME)] = Field(description="becomes the run directory's prefix")
     description: str = Field("", description="one line for lists")
-    task: Choice = Field(description="the Hub's pipeline tag: text-classification, text-generation")
+    task: Choice = Field(description="the Hub's pipeline tag: text-classification, text-generation, fill-mask")
     model: ModelSection = Field(description="the pretrained checkpoint to start from")
     data: DataSection = Field(description="where the examples come from")
     method: Choice = Field(

@@ -100,6 +100,7 @@ def test_an_lstm_text_is_the_state_that_its_classifier_reads(lstm_run: Path) -> 
     assert usual_pooling(load_run(lstm_run).model) != "mean"
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft asks transformers for it
 def test_an_adapter_has_its_part_in_the_vectors(lora_run: Path, tiny_bert_folder: Path) -> None:
     from peft import PeftModel
     from transformers import AutoModelForSequenceClassification, AutoTokenizer

@@ -144,6 +144,7 @@ def test_lora_leaves_the_table_and_says_so(lora_run: Path, capsys: pytest.Captur
     assert "--contextual" in lines[3]
 
 
+@pytest.mark.filterwarnings("ignore:.is_gradient_checkpointing.:FutureWarning")  # peft asks transformers for it
 def test_words_in_context_are_means_over_their_occurrences(
     lora_run: Path, tiny_bert_folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
