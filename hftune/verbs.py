@@ -142,7 +142,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "ladder",
-        "compare majority class, TF-IDF, LSTM, frozen head, LoRA and full fine-tuning: is the large model worth it?",
+        "tell when the large model is worth it: majority class, TF-IDF, LSTM, frozen head, LoRA, full, side by side",
         (
             RECIPE,
             Argument(

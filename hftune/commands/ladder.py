@@ -45,7 +45,9 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     recipe = load_recipe(path, shared)
     with naming_lines(path, shared):
         rungs, left_out = choose_rungs(arguments.rungs, recipe)
-    trials = make_trials(recipe, rungs, seeds := choose_seeds(arguments.seeds), own)
+    trials = make_trials(
+        recipe, rungs, seeds := choose_seeds(arguments.seeds), own
+    )  # mistakes show before data are read
     for reason in left_out:
         output.note(f"hftune: {reason}")
     wait_politely_when_busy()
@@ -59,6 +61,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         with naming_lines(path, shared):
             rows = load_rows(recipe, output.note)
             metric, greater = choose_metric(arguments.metric, rows)
+        if not rows.has_words:
+            trials = make_trials(recipe, rungs, seeds, own, words=False)
         runs_dir = Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir()
         climb = _Climb.begin(recipe, rows, trials, seeds, metric, greater, runs_dir, output)
         return climb.finish(arguments.within) if climb.to_the_top() else climb.give_up()

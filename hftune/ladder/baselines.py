@@ -28,8 +28,6 @@ STRENGTHS = (0.1, 0.3, 1.0, 3.0, 10.0, 30.0, 100.0)
 REQUIREMENT = "scikit-learn>=1.5"  # as the extra `ladder` has it
 MAX_ITERATIONS = 1000
 LEAST = 1e-12  # probability of a class that train does not have: its loss is large, not infinite
-# Chinese and Japanese do not part words by spaces; English has one in about six characters.
-SPACES_OF_WORDS = 1 / 20
 
 
 @dataclass(frozen=True)
@@ -63,6 +61,8 @@ def fit_majority(rows: Rows) -> Fitted:
 def fit_tfidf(rows: Rows, metric: str, greater: bool) -> Fitted:
     """Return logistic regression (for numbers ridge regression) on TF-IDF of words and pairs of words.
 
+    Where spaces part no words it is of one to three characters.
+
     The strength of its penalty is the one of STRENGTHS with the best `metric` on validation; test is not looked at, and
     the model is fitted on train alone, as the others are. Raises UsageError without scikit-learn.
     """
@@ -71,8 +71,7 @@ def fit_tfidf(rows: Rows, metric: str, greater: bool) -> Fitted:
 
     began = time.perf_counter()
     # Sublinear: the tenth "good" says less than the first (Manning, Raghavan and Schütze 2008, 6.4.1).
-    words = _has_words(rows.texts["train"])
-    analyzer, ngrams = ("word", (1, 2)) if words else ("char", (1, 3))
+    analyzer, ngrams = ("word", (1, 2)) if rows.has_words else ("char", (1, 3))
     vectorizer = TfidfVectorizer(analyzer=analyzer, ngram_range=ngrams, sublinear_tf=True)
     try:
         train = vectorizer.fit_transform(rows.texts["train"])
@@ -203,8 +202,3 @@ def _most_frequent(rows: Rows) -> Array:
 def _log_odds(shares: Array) -> Array:
     inside = np.clip(shares, LEAST, 1 - LEAST)
     return np.asarray(np.log(inside) - np.log1p(-inside))
-
-
-def _has_words(texts: list[str]) -> bool:
-    """Tell whether spaces part the words of these texts."""
-    return sum(text.count(" ") for text in texts) >= SPACES_OF_WORDS * sum(map(len, texts))

@@ -31,6 +31,8 @@ if TYPE_CHECKING:
 SPLITS = ("train", "validation", "test")
 # What people ask first of each kind of problem.
 HEADLINE = {SINGLE: "accuracy", MULTI: "f1_micro", REGRESSION: "mse"}
+# Chinese and Japanese do not part words by spaces; English has one in about six characters.
+SPACES_OF_WORDS = 1 / 20
 
 
 @dataclass(frozen=True)
@@ -58,6 +60,12 @@ class Rows:
     def outputs(self) -> int:
         """How many numbers a model gives for a row: a logit for each label, or the number."""
         return 1 if self.kind == REGRESSION else len(self.names)
+
+    @property
+    def has_words(self) -> bool:
+        """Whether spaces part the words of train's texts; else a word is no unit, and characters have to do."""
+        texts = self.texts["train"]
+        return sum(text.count(" ") for text in texts) >= SPACES_OF_WORDS * sum(map(len, texts))
 
     def sums(self, split: str, logits: Array) -> statistics.Sums:
         """Return what `statistics.resample` takes for logits [rows, outputs] of a split."""

@@ -28,6 +28,8 @@ LSTM_MODEL: Mapping[str, Any] = {
     "config": {"embedding_size": 128, "hidden_size": 128, "dropout": 0.5},
     "tokenizer": {"fit": "byte-level-bpe", "vocab_size": 8192},
 }
+# Byte-level BPE joins what stands between two spaces: where words have none, whole sentences would become tokens.
+CHARACTERS: Mapping[str, Any] = {"fit": "characters"}
 LSTM_TRAINING: Mapping[str, Any] = {
     "num_train_epochs": 8,
     "per_device_train_batch_size": 32,
@@ -120,11 +122,12 @@ def split_overrides(overrides: Sequence[str]) -> tuple[list[str], dict[str, list
 
 
 def make_trials(
-    recipe: Recipe, rungs: Sequence[str], seeds: Sequence[int], own: Mapping[str, Sequence[str]]
+    recipe: Recipe, rungs: Sequence[str], seeds: Sequence[int], own: Mapping[str, Sequence[str]], words: bool = True
 ) -> list[Trial]:
     """Return what there is to do, rung by rung.
 
-    `own`: overrides by rung. Raises UsageError for those of a rung that is not climbed, RecipeError for wrong ones.
+    `own`: overrides by rung; `words`: whether spaces part the words of the texts. Raises UsageError for overrides of a
+    rung that is not climbed, RecipeError for wrong ones.
     """
     for rung in own:
         if rung not in rungs:
@@ -134,22 +137,23 @@ def make_trials(
         if rung in BASELINES:
             trials.append(Trial(rung))
         else:
-            trials += [Trial(rung, seed, rung_recipe(recipe, rung, seed, own.get(rung, ()))) for seed in seeds]
+            trials += [Trial(rung, seed, rung_recipe(recipe, rung, seed, own.get(rung, ()), words)) for seed in seeds]
     return trials
 
 
-def rung_recipe(recipe: Recipe, rung: str, seed: int, overrides: Sequence[str] = ()) -> Recipe:
+def rung_recipe(recipe: Recipe, rung: str, seed: int, overrides: Sequence[str] = (), words: bool = True) -> Recipe:
     """Return the recipe of a rung's run: the recipe's data and model, the rung's method, with settings that suit it.
 
     The recipe's own method keeps its settings. Another gets its rate times the quotient of the two methods' defaults,
-    and PASSES in the same way.
+    and PASSES in the same way. `words`: whether spaces part the words of the texts.
     """
     mapping = as_mapping(recipe)
     mapping["name"] = f"{recipe.name[: NAME_LENGTH - len(rung) - 1]}-{rung}"
     mapping["description"] = f"The rung {rung} of the ladder of {recipe.name}"
     if rung == "lstm":
         kept = {key: mapping["training"][key] for key in LSTM_KEEPS}
-        mapping |= {"model": dict(LSTM_MODEL), "method": "full", "training": {**kept, **LSTM_TRAINING}}
+        model = dict(LSTM_MODEL) if words else {**LSTM_MODEL, "tokenizer": dict(CHARACTERS)}
+        mapping |= {"model": model, "method": "full", "training": {**kept, **LSTM_TRAINING}}
     elif rung != recipe.method.name:
         mapping |= {"method": rung, "training": _scaled(recipe, rung, mapping["training"])}
     mapping["training"]["seed"] = seed

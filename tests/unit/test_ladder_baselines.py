@@ -158,8 +158,10 @@ def test_a_class_that_train_lacks_is_never_answered_and_costs_a_finite_loss() ->
 def test_texts_without_spaces_are_read_by_characters() -> None:
     rows = rows_of(lambda text, name: name)
     glued = {split: [text.replace(" ", "") for text in found] for split, found in rows.texts.items()}
+    unparted = replace(rows, texts=glued)
+    assert (rows.has_words, unparted.has_words) == (True, False)
     assert fit_tfidf(rows, "loss", greater=False).detail["analyzer"] == "word"
-    assert fit_tfidf(replace(rows, texts=glued), "loss", greater=False).detail["analyzer"] == "char"
+    assert fit_tfidf(unparted, "loss", greater=False).detail["analyzer"] == "char"
 
 
 def test_what_is_kept_of_a_baseline_gives_its_answers_again(tmp_path: Path) -> None:

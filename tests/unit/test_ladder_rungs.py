@@ -67,6 +67,13 @@ def test_the_lstm_is_new_has_the_same_data_and_stops_early() -> None:
     )
 
 
+def test_where_words_have_no_spaces_the_lstm_reads_characters() -> None:
+    fitted = [rung_recipe(parsed(), "lstm", 0, words=words).model.tokenizer for words in (True, False)]
+    assert [tokenizer.fit for tokenizer in fitted if not isinstance(tokenizer, str | None)] == [
+        "byte-level-bpe", "characters"
+    ]  # fmt: skip
+
+
 def test_overrides_that_begin_with_a_rung_are_its_own() -> None:
     shared, own = split_overrides(["training.seed=3", "lora.training.learning_rate=2e-3", "lora.method.r=4"])
     assert shared == ["training.seed=3"]
