@@ -65,7 +65,9 @@ def next_commands(run: Path) -> list[str]:
         "text-generation": f'hftune generate {name} "…"',
         "fill-mask": f'hftune predict {name} "… [MASK] …"',
     }.get(task, f'hftune predict {name} "…"')
-    then = [f"hftune run RECIPE -s model={shlex.quote(sanitize(run / layout.MODEL))}"] if task == "fill-mask" else []
+    # An adapter is nothing to begin with.
+    goes_on = task == "fill-mask" and (run / layout.MODEL / "model.safetensors").is_file()
+    then = [f"hftune run RECIPE -s model={shlex.quote(sanitize(run / layout.MODEL))}"] if goes_on else []
     return [ask, f"hftune chat {name}", f"hftune evaluate {name}", *then]
 
 

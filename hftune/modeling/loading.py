@@ -101,9 +101,16 @@ def load_model(
     """
     import torch
 
+    name = section.id or section.architecture
+    if (
+        folder is not None
+        and (folder / "adapter_config.json").is_file()
+        and not (folder / "model.safetensors").is_file()
+    ):
+        hint = "Begin with a run of `method: full`, which keeps the whole model."
+        raise ModelError(f"{name} holds an adapter, and not the model that it belongs to", hint=hint, key="model")
     config = load_config(section, folder, tokenizer)
     _set_fields(config, fields)
-    name = section.id or section.architecture
     try:
         with quiet():
             if folder is None:

@@ -7,7 +7,7 @@ Three arms, each with the same seeds, the classifier always with the recipe bert
               so what is between these two is the learning alone
 Test accuracy of each, and paired differences with 95% intervals over test rows and seeds. Pretraining sees the train
 texts alone. -s changes the classifier's recipe (-s data.max_train_samples=500: few labels, all texts), -p that of the
-pretraining. Finished runs in --runs-dir are kept and not done again. About 80 minutes on two quiet cores.
+pretraining. Finished runs in --runs-dir are kept and not done again.
 """
 
 from __future__ import annotations

@@ -16,9 +16,10 @@ from datasets import Dataset
 from transformers import AutoModelForMaskedLM, AutoModelForSequenceClassification, AutoTokenizer, get_scheduler
 
 from hftune import methods
+from hftune.commands.summary import next_commands
 from hftune.data.batches import batch_plan
 from hftune.data.load import load_splits
-from hftune.errors import DataError, InterruptedRun, RecipeError
+from hftune.errors import DataError, InterruptedRun, ModelError, RecipeError
 from hftune.methods._weights import new_weights
 from hftune.modeling.loading import load_config
 from hftune.modeling.output_layer import only_at
@@ -274,6 +275,7 @@ def test_a_lora_run_on_a_model_without_a_head_answers_as_it_was_trained(
     training = {"num_train_epochs": 1, "per_device_train_batch_size": 16, "learning_rate": 1e-2}
     recipe = make_recipe(headless_bert, method="lora", files=str(tiny_reviews), training=training)
     path = carry_out(recipe)
+    assert not any("model=" in command for command in next_commands(path))
     loaded = load_run(path)
     tokenizer, config = loaded.tokenizer, loaded.model.config
     prepared = fill_mask.prepare(recipe, {"test": load_splits(recipe.data)["test"]}, tokenizer, config)
@@ -289,7 +291,9 @@ def test_a_classifier_starts_from_a_pretrained_run_with_its_body_and_a_new_head(
     headless_bert: Path, tiny_reviews: Path
 ) -> None:
     training = {"max_steps": 3, "learning_rate": 1e-2}
-    pretrained = carry_out(make_recipe(headless_bert, files=str(tiny_reviews), training=training)) / layout.MODEL
+    run = carry_out(make_recipe(headless_bert, files=str(tiny_reviews), training=training))
+    pretrained = run / layout.MODEL
+    assert next_commands(run)[-1] == f"hftune run RECIPE -s model={pretrained}"
     chain = parse_recipe(
         {
             "name": "tiny",
@@ -328,6 +332,14 @@ def test_a_model_from_scratch_learns(tiny_bert_folder: Path, tiny_reviews: Path)
 
 
 # What cannot be
+
+
+def test_an_adapter_alone_is_nothing_to_begin_with(headless_bert: Path, tiny_reviews: Path) -> None:
+    recipe = make_recipe(headless_bert, method="lora", files=str(tiny_reviews), training={"max_steps": 1})
+    adapter = carry_out(recipe) / layout.MODEL
+    with pytest.raises(ModelError, match=r"holds an adapter, and not the model") as caught:
+        carry_out(make_recipe(adapter, files=str(tiny_reviews)))
+    assert "method: full" in caught.value.hint
 
 
 def test_a_tokenizer_without_a_mask_is_refused(tiny_gpt2_folder: Path, tiny_bert_folder: Path) -> None:
