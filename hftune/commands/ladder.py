@@ -45,9 +45,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     recipe = load_recipe(path, shared)
     with naming_lines(path, shared):
         rungs, left_out = choose_rungs(arguments.rungs, recipe)
-    trials = make_trials(
-        recipe, rungs, seeds := choose_seeds(arguments.seeds), own
-    )  # mistakes show before data are read
+    seeds = choose_seeds(arguments.seeds)
+    trials = make_trials(recipe, rungs, seeds, own)  # a mistake in them shows before data are read
     for reason in left_out:
         output.note(f"hftune: {reason}")
     wait_politely_when_busy()

@@ -10,12 +10,12 @@ from hftune.errors import Problem, RecipeError, UsageError, closest
 from hftune.recipe.load import as_mapping, parse_recipe
 from hftune.recipe.schema import Recipe
 from hftune.recipe.validate import METHODS
+from hftune.runs.layout import LONGEST_NAME
 
 BASELINES = ("majority", "tfidf")  # fitted here: no seed, no run
 TRAINED = ("lstm", "head", "lora", "full")  # ordinary runs, one a seed
 RUNGS = (*BASELINES, *TRAINED)  # from the bottom
 TASK = "text-classification"
-NAME_LENGTH = 64  # of a run, see layout.SAFE_NAME
 
 # A pass of a cheaper method costs less and moves less, so it gets more of them: as bert_cls, bert_cls_lora and
 # bert_cls_head have it, where each number was chosen on validation. The best epoch on validation is kept in any case.
@@ -148,7 +148,7 @@ def rung_recipe(recipe: Recipe, rung: str, seed: int, overrides: Sequence[str] =
     and PASSES in the same way. `words`: whether spaces part the words of the texts.
     """
     mapping = as_mapping(recipe)
-    mapping["name"] = f"{recipe.name[: NAME_LENGTH - len(rung) - 1]}-{rung}"
+    mapping["name"] = f"{recipe.name[: LONGEST_NAME - len(rung) - 1]}-{rung}"
     mapping["description"] = f"The rung {rung} of the ladder of {recipe.name}"
     if rung == "lstm":
         kept = {key: mapping["training"][key] for key in LSTM_KEEPS}

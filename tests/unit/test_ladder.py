@@ -10,6 +10,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -245,18 +246,55 @@ def test_time_in_a_queue_and_between_attempts_is_not_training_time() -> None:
     assert active_seconds(events) == 3.0 + 5.0
 
 
-def test_numbers_are_climbed_too(tmp_path: Path, tiny_bert_folder: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    def rows(*things: str) -> list[dict[str, Any]]:
-        said = [(word, 1.5) for word in ("good", "great", "warm")] + [(word, -1.5) for word in ("bad", "dull", "cold")]
-        return [{"text": f"the {thing} was {word}", "label": value} for thing in things for word, value in said]
+def test_a_rate_that_each_run_looks_for_is_known_again(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = ["--rungs", "full", "--seeds", "0", "-s", "training.learning_rate=auto", "--json"]
+    for _ in range(2):
+        assert ladder(recipe, *asked) == 0
+        assert found(capsys)["complete"] is True
+    assert list(attempts().values()) == [1]
+    assert ladder(recipe, "--rungs", "full", "--seeds", "0", "-s", "training.learning_rate=1e-3") == 0
+    assert len(attempts()) == 2
 
-    splits = {"train": rows("film", "plot", "scene"), "validation": rows("music"), "test": rows("actor", "story")}
-    path = tmp_path / "numbers.yaml"
+
+def numbers(words: list[str], others: list[str], thing: str) -> list[tuple[str, float]]:
+    return [(f"the {thing} was {word}", 1.5) for word in words] + [(f"the {thing} was {word}", -1.5) for word in others]
+
+
+def several(words: list[str], others: list[str], thing: str) -> list[tuple[str, list[str]]]:
+    labelled = [(word, ["good", thing]) for word in words] + [(word, [thing]) for word in others]
+    return [(f"the {thing} was {word}", labels) for word, labels in labelled]
+
+
+@pytest.mark.parametrize(
+    ("label", "kind", "metric", "lowest"),
+    [
+        # The mean of train is 0, and each number is 1.5 away.
+        (numbers, "regression", "mse", 1.5**2),
+        # `good` and each thing are said of half of train's rows or less: nothing is ever answered.
+        (several, "multi_label_classification", "f1_micro", 0.0),
+    ],
+)
+def test_numbers_and_several_labels_are_climbed_too(
+    tmp_path: Path,
+    tiny_bert_folder: Path,
+    label: Callable[..., list[tuple[str, Any]]],
+    kind: str,
+    metric: str,
+    lowest: float,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    def rows(*things: str) -> list[dict[str, Any]]:
+        said = [each for thing in things for each in label(["good", "great", "warm"], ["bad", "dull", "cold"], thing)]
+        return [{"text": text, "label": value} for text, value in said]
+
+    splits = {"train": rows("film", "plot", "scene"), "validation": rows("film"), "test": rows("plot", "scene")}
+    path = tmp_path / "other.yaml"
     path.write_text(json.dumps({
-        "name": "numbers", "task": "text-classification", "model": str(tiny_bert_folder),
+        "name": "other", "task": "text-classification", "model": str(tiny_bert_folder),
         "data": {"rows": splits}, "training": {"max_steps": 2, "threads": 1},
     }))  # fmt: skip
     assert ladder(path, "--seeds", "0", "--rungs", "majority,tfidf,lstm,head", "--json") == 0
     record = found(capsys)
-    assert (record["problem_type"], record["metric"], record["best"]) == ("regression", "mse", "tfidf")
-    assert record["rungs"][0]["mean"] == pytest.approx(1.5**2)
+    assert (record["problem_type"], record["metric"], record["best"]) == (kind, metric, "tfidf")
+    assert [rung["rung"] for rung in record["rungs"]] == ["majority", "tfidf", "lstm", "head"]
+    assert record["rungs"][0]["mean"] == pytest.approx(lowest)
