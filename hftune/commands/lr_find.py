@@ -81,7 +81,7 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
 
 
 class _Search:
-    """What is known so far, and the steps that find out more, in this order: `prepare`, `test`, `try_rates`."""
+    """What is known so far, and the two steps that find out more: `prepare_and_test`, then `try_rates`."""
 
     def __init__(self, recipe: Recipe, arguments: argparse.Namespace, people: Output) -> None:
         self.recipe, self.arguments, self.people = capped(recipe, arguments.rows), arguments, people
@@ -93,11 +93,14 @@ class _Search:
 
     def prepare_and_test(self) -> None:
         """Make data and model ready, say how long all will take, make the range test and show its curve."""
+        import datasets  # noqa: F401 - it and the next are slow, and trials will find them imported
+        from transformers import AutoModelForSequenceClassification, AutoTokenizer  # noqa: F401
+
         from hftune.pipeline import make_setup
         from hftune.training.row_losses import row_losses
 
         with _devices_held(self.recipe, self.people):
-            began = time.monotonic()  # after the imports, which trials find done
+            began = time.monotonic()
             self.setup, model = make_setup(self.recipe, Preparing(self.people, self.ticker))
             ready = time.monotonic() - began
             self.ticker.show("measuring a few steps")
@@ -125,6 +128,7 @@ class _Search:
         report = Report(
             recipe=self.recipe.name,
             reference=self.arguments.recipe,
+            overrides=tuple(self.arguments.set),
             method=self.recipe.method.name,
             curve=self.curve,
             candidates=self.candidates,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,13 +27,14 @@ _BY_TRIALS, _BY_RANGE_TEST, _BY_DEFAULT = "trials", "range test", "default"
 class Report:
     """All that a search found.
 
-    `reference`: the recipe as it was named. `candidates`: rule -> rate, none where the loss never fell; `fallback`: the
-    rate then. `judgement`: None without a finished trial. `missing`: trials that were to be made and are not. `rows`:
-    held-out rows that trials are judged by. `usual`: the method's band.
+    `reference` and `overrides`: the recipe as it was given. `candidates`: rule -> rate, none where the loss never fell;
+    `fallback`: the rate then. `judgement`: None without a finished trial. `missing`: trials that were to be made and
+    are not. `rows`: held-out rows that trials are judged by. `usual`: the method's band.
     """
 
     recipe: str
     reference: str
+    overrides: tuple[str, ...]
     method: str
     curve: Curve
     candidates: Mapping[str, float]
@@ -49,8 +51,11 @@ class Report:
 
     @property
     def suggestion(self) -> tuple[float | None, str]:
-        """The rate and what it rests on; no rate when every trial diverged."""
-        if self.judgement is not None:
+        """The rate and what it rests on; no rate when every trial diverged.
+
+        Trials have a say once each of the candidates has had its turn.
+        """
+        if self.judgement is not None and not any(trial.in_question for trial in self.missing):
             return self.judgement.suggestion, _BY_TRIALS
         if self.candidates:
             return round_rate(middle_rate(list(self.candidates.values()))), _BY_RANGE_TEST
@@ -86,12 +91,12 @@ class Report:
 
 
 def verdict_lines(report: Report) -> list[str]:
-    """Return the table of trials and what it rests on; none without a finished trial."""
+    """Return the table of trials and what it rests on; none before two can be compared."""
     judgement = report.judgement
-    if judgement is None:
+    if judgement is None or len(judgement.trials) < 2:
         return []
     head = f"  {'rate':<7}  {'verdict':<9}  {'loss':>7}  {'beyond the best':<25}  why"
-    lines = [head, *(_row(one, judgement.suggestion) for one in judgement.trials)]
+    lines = [head, *(_row(one, report.suggestion[0]) for one in judgement.trials)]
     about = (
         f"loss of {report.rows} validation rows after {report.trial_steps} steps, "
         f"{figure(judgement.loss_before)} before; intervals: 95%, over these rows, paired (another seed moves them too)"
@@ -121,10 +126,9 @@ def closing_lines(report: Report) -> list[str]:
         lines += wrapped(f"interrupted: {names} not tried to the end, so this may change", "  ", "  ")
     for warning in report.warnings:
         lines += wrapped(f"! {warning}", "  ")
-    lines += wrapped(
-        f"hftune run {report.reference} -s training.learning_rate={rate_name(rate)}", "        ", "  next  "
-    )
-    return lines
+    overrides = [*report.overrides, f"training.learning_rate={rate_name(rate)}"]
+    command = shlex.join(["hftune", "run", report.reference, *(word for each in overrides for word in ("-s", each))])
+    return [*lines, *wrapped(command, "        ", "  next  ")]
 
 
 def wrapped(text: str, indent: str, first: str = "") -> list[str]:

@@ -18,6 +18,7 @@ from hftune.preflight.trials import MORE, Trial, one_more, trial_recipe
 from hftune.preflight.verdicts import Judgement, Scored, judge
 from hftune.runs import layout
 from hftune.runs.launch import Launch
+from hftune.runs.reader import load_state
 from hftune.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -72,7 +73,12 @@ class Trials:
         number, count = len(self.scored) + 1, len(self.scored) + len(self.missing)
         what = f"trial {number}/{count} at {trial.name}"
         left = f"{duration(self.seconds * len(self.missing))} left"
-        outcome = carry_out_here(run, people, lambda words, path: RunTicker(words, f"{what}  {left}"))
+        try:
+            outcome = carry_out_here(run, people, lambda words, path: RunTicker(words, f"{what}  {left}"))
+        except KeyboardInterrupt:  # before the run began, or after it ended: within it, it is the run that is asked
+            if load_state(run).status == "queued":
+                shutil.rmtree(run)
+            raise
         diverged = outcome.error is not None and isinstance(outcome.error.__cause__, DivergedError)
         if not diverged and outcome.status != "done":
             self.interrupted, self.failure = outcome.error is None, outcome.error

@@ -35,6 +35,11 @@ class Trial:
         """The rate as recipes write it."""
         return rate_name(self.rate)
 
+    @property
+    def in_question(self) -> bool:
+        """Whether it is one of the first candidates, without which the others are not to be compared."""
+        return not self.probe and ONE_MORE not in self.reasons
+
 
 def choose_trials(candidates: Mapping[str, float], own: float | None) -> list[Trial]:
     """Return the first trials, what is worth most first: candidates, then a decade above and a decade below them.

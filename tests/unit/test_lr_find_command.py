@@ -61,7 +61,7 @@ def test_the_defaults_of_the_command_are_those_of_the_range_test() -> None:
 
 
 def test_it_says_how_long_shows_the_curve_tries_and_suggests(recipe: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["lr-find", recipe.name, *SHORT]) == 0
+    assert cli.run(["lr-find", recipe.name, *SHORT, "-s", "training.seed=1"]) == 0
     said = capsys.readouterr().out
     assert max(map(len, said.splitlines())) <= 80
     first, second = said.partition("small: ")[2].splitlines()[:2]
@@ -75,7 +75,7 @@ def test_it_says_how_long_shows_the_curve_tries_and_suggests(recipe: Path, capsy
         "suggested  training.learning_rate: ",
     ]
     assert [said.index(part) for part in order] == sorted(said.index(part) for part in order)
-    assert "next  hftune run small.yaml -s training.learning_rate=" in said
+    assert "next  hftune run small.yaml -s training.seed=1 -s training.learning_rate=" in said
     made = runs()
     assert 5 <= len(made) <= 7
     for run in made:
@@ -199,12 +199,35 @@ def test_ctrl_c_leaves_finished_trials_whole_and_says_what_is_known(
     captured = capsys.readouterr()
     found = json.loads(captured.out)
     assert found["interrupted"] is True and len(found["trials"]) == 2 and len(found["missing"]) == 3
-    assert found["suggestion"]["by"] == "trials"
+    assert found["suggestion"]["by"] == "range test", "the third candidate has had no turn"
+    assert "beyond the best" in captured.err and "no trial has confirmed it" in " ".join(captured.err.split())
     assert "not tried to the end, so this may change" in " ".join(captured.err.split())
     statuses = sorted(load_state(run).status for run in runs())
     assert statuses == ["done", "done", "stopped"]
     for trial in found["trials"]:
         assert "result" in {event.kind for event in read_events(Path("runs") / trial["run"])}
+
+
+def test_ctrl_c_after_the_candidates_leaves_their_verdict(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    interrupt_in_run(monkeypatch, 5)
+    assert cli.run(["lr-find", str(recipe), *SHORT, "--json"]) == 130
+    found = answer(capsys)
+    assert (len(found["trials"]), len(found["missing"]), found["suggestion"]["by"]) == (4, 1, "trials")
+
+
+def test_ctrl_c_before_a_trial_begins_leaves_no_run_that_waits(
+    recipe: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def interrupted(*arguments: Any) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr("hftune.commands.lr_trials.carry_out_here", interrupted)
+    assert cli.run(["lr-find", str(recipe), *SHORT, "--json"]) == 130
+    found = answer(capsys)
+    assert found["trials"] == [] and found["suggestion"]["by"] == "range test"
+    assert runs() == []
 
 
 def test_ctrl_c_in_the_first_trial_leaves_the_range_tests_word(
