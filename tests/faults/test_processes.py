@@ -15,6 +15,7 @@ from typing import Any
 import psutil
 import pytest
 
+from hftune.recipe.load import load_recipe
 from hftune.runs import layout
 from hftune.runs.reader import read_events, read_state
 
@@ -99,6 +100,21 @@ def is_open_to_all(connection: Any) -> bool:
 
 def gone(processes: list[psutil.Process]) -> Callable[[], bool]:
     return lambda: not any(one.is_running() and one.status() != psutil.STATUS_ZOMBIE for one in processes)
+
+
+@pytest.mark.long
+def test_two_processes_find_the_learning_rate_of_one(recipe: Callable[..., Path]):
+    found = []
+    for processes in (1, 2):
+        wanted = recipe(learning_rate="auto", max_steps=2, per_device_train_batch_size=8 // processes)
+        finish(hftune("run", str(wanted), "--name", f"with-{processes}", "--processes", str(processes)))
+        path = newest_run()
+        (event,) = [event.data for event in read_events(path) if event.kind == "lr_find"]
+        assert load_recipe(path / layout.RECIPE).training.learning_rate == event["learning_rate"]
+        found.append(event)
+    one, two = found
+    assert two["losses"] == pytest.approx(one["losses"], rel=1e-3)
+    assert two["learning_rate"] == one["learning_rate"]
 
 
 @pytest.mark.parametrize("task", ["text-classification", pytest.param("fill-mask", marks=pytest.mark.long)])
