@@ -106,7 +106,7 @@ def _take_rest(
 
 
 def _add_verb(commands: argparse._SubParsersAction[_Parser], verb: Verb, module: str) -> None:
-    description = verb.help[0].upper() + verb.help[1:] + "."
+    description = verb.help[0].upper() + verb.help[1:] + ("" if verb.help.endswith("?") else ".")
     if verb.hidden:  # argparse lists a verb only when it has a help text; hidden ones are for programs
         parser = commands.add_parser(verb.name, description=description)
     else:

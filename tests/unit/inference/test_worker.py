@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import itertools
 import json
 import os
 import queue
@@ -20,6 +21,7 @@ from hftune.inference.protocol import Events, lines
 from hftune.inference.worker import Worker
 
 LAST = ("done", "error")
+PINGS = itertools.count()
 
 
 class Process:
@@ -118,13 +120,15 @@ def test_cancel_stops_an_answer_that_is_being_written_and_one_that_waits(worker:
     ],
 )
 def test_a_wrong_request_gives_one_error_and_the_worker_lives(worker: Process, request_: Any, code: str) -> None:
-    worker.send(request_, {"id": "after", "op": "ping"})
-    errors: list[dict[str, Any]] = []
-    while len(errors) < 2:  # ping is answered at once, so either may be first
+    after = f"after {next(PINGS)}"
+    worker.send(request_, {"id": after, "op": "ping"})
+    answers: dict[bool, dict[str, Any]] = {}
+    while len(answers) < 2:  # ping is answered at once, so either may be first; others are of the tests before
         event = worker.events.get(timeout=60)
-        if event["event"] in LAST:
-            errors.append(event)
-    found = next(one for one in errors if one["event"] == "error")
+        if event["event"] in LAST and event["id"] in (None, 1, after):
+            answers[event["id"] == after] = event
+    assert answers[True]["event"] == "done"
+    found = answers[False]
     assert found["code"] == code and found["message"] and found["line"] > 0
     assert worker.process.poll() is None
 
