@@ -1,4 +1,4 @@
-"""How the threads of a computation wait for each other, chosen before torch is loaded.
+"""How many cores there are, and how the threads of a computation wait for each other, chosen before torch is loaded.
 
 OpenMP's threads spin while they wait. On a quiet machine that is fastest; beside another busy process the spinning
 threads hold the cores that the working ones need. Measured on two cores, training a small BERT: spinning gave 40
@@ -11,14 +11,30 @@ OpenMP's own six milliseconds) and at 25–29 beside a busy process (18 with Ope
 
 from __future__ import annotations
 
+import math
 import os
 import sys
 from collections.abc import MutableMapping
+from pathlib import Path
 
 SETTINGS = ("OMP_WAIT_POLICY", "GOMP_SPINCOUNT")
 BUSY_PERCENT = 20.0
 LOOK_SECONDS = 0.25
 SPINS = 2500
+_CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
+
+
+def available_cores() -> int:
+    """Return the cores this process may use: its affinity, or its container's limit when that is smaller."""
+    try:
+        cores = len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS has no affinity
+        cores = os.cpu_count() or 1
+    try:
+        quota, period = _CGROUP_LIMIT.read_text().split()
+        return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
+    except (OSError, ValueError):
+        return cores
 
 
 def wait_politely_when_busy(environment: MutableMapping[str, str] = os.environ) -> None:

@@ -123,6 +123,11 @@ VERBS: tuple[Verb, ...] = (
         (RECIPE, SET, Argument(("--fast",), "the recipe only: reads no data and no weights", switch=True)),
     ),
     Verb(
+        "columns",
+        "tell what the columns of a data file hold, and what each could be used for",
+        (Argument(("file",), "CSV, TSV, JSON Lines, JSON, Parquet or text file", metavar="FILE", completes="file"),),
+    ),
+    Verb(
         "lr-find",
         "find a learning rate: a range test, then short runs of the best candidates",
         (
@@ -202,7 +207,7 @@ VERBS: tuple[Verb, ...] = (
     Verb("runs", "list the runs"),
     Verb(
         "watch",
-        "follow a run",
+        "follow a run: the app's screen of it in a terminal, lines elsewhere",
         (RUN, Argument(("--plain",), "plain lines, for screen readers and pipes", switch=True)),
         streams=True,
     ),
@@ -286,6 +291,11 @@ VERBS: tuple[Verb, ...] = (
         streams=True,
     ),
     Verb("worker", "answer JSON lines about a run: what the app and chat speak", (RUN,), streams=True),
+    Verb(
+        "tui",
+        "the app: launch, watch, compare and question, in this terminal",
+        (Argument(("folder",), "folder with the runs", nargs="?", metavar="RUNS_DIR", completes="file"),),
+    ),
     Verb("doctor", "versions, devices, disk, Hub and index; what is missing and how to install it"),
     Verb(
         "job",

@@ -82,6 +82,17 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(socket.socket, "connect", guarded)
 
 
+@pytest.fixture
+def unmeasured(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave the processes that a test starts out of the coverage.
+
+    For one that Ctrl-C ends by KeyboardInterrupt: raised while coverage holds its lock (at every first call of a
+    function), the interrupt leaves it locked, and the process hangs at the next one.
+    """
+    for variable in ("COVERAGE_PROCESS_START", "COVERAGE_PROCESS_CONFIG"):
+        monkeypatch.delenv(variable, raising=False)
+
+
 @pytest.fixture(scope="session")
 def tiny_bert_folder(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     """A BERT of 2 layers, 32 wide, with random weights and a WordPiece vocabulary of about 150 entries."""

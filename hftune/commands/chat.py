@@ -17,14 +17,15 @@ from functools import partial
 from shutil import get_terminal_size
 from typing import Any
 
-from hftune.commands.bars import filling_lines, prediction_lines
-from hftune.commands.conversation import AskFailed, Conversation, Event, Show
-from hftune.commands.settings import answer_line, decoding_of
+from hftune.asking.answers import answer_line, filling_lines, prediction_lines
+from hftune.asking.client import WorkerClient
+from hftune.asking.conversation import AskFailed, Conversation, Event, Show
+from hftune.asking.decoding import parse_setting
+from hftune.asking.protocol import RequestError
+from hftune.commands.bars import drawable
+from hftune.commands.settings import decoding_of
 from hftune.commands.wrapping import Wrapping
 from hftune.errors import EXIT_DONE, HftuneError, UsageError, closest
-from hftune.inference.client import WorkerClient
-from hftune.inference.decoding import parse_setting
-from hftune.inference.protocol import RequestError
 from hftune.output import Output
 from hftune.sanitize import sanitize
 
@@ -161,11 +162,11 @@ class _Chat:
             self._output.note("  stopped")
             return
         if self._conversation.classifies:
-            for line in prediction_lines(data["predictions"][0], self._output.stdout):
+            for line in drawable(prediction_lines(data["predictions"][0]), self._output.stdout):
                 self._output.say("  " + line)
             return
         if self._conversation.fills:
-            for line in filling_lines(data["fillings"][0], self._output.stdout):
+            for line in drawable(filling_lines(data["fillings"][0]), self._output.stdout):
                 self._output.say("  " + line)
             return
         self._output.say()

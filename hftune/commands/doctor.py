@@ -21,8 +21,11 @@ from hftune.cache import cache_folder
 from hftune.errors import EXIT_DONE, EXIT_FAILED
 from hftune.figures import size
 from hftune.output import Output
+from hftune.recipe.paths import expand
+from hftune.runs.files import nearest_folder
 from hftune.runs.reader import default_runs_dir
 from hftune.sanitize import sanitize
+from hftune.threads import available_cores
 
 DISTRIBUTION = "hftune"
 DEVELOPMENT = frozenset({"dev"})  # for working on hftune, so nothing is missing without them
@@ -168,11 +171,11 @@ def _install(items: list[Requirement]) -> str:
 
 def _torch() -> dict[str, Any]:
     """Return torch's build, the devices it sees, threads and cores."""
-    empty: dict[str, Any] = {"devices": [], "threads": 0, "cores": os.cpu_count() or 1}
+    empty: dict[str, Any] = {"devices": [], "threads": 0, "cores": available_cores()}
     try:
         import torch
 
-        from hftune.training.device import available_cores, available_threads
+        from hftune.training.device import available_threads
         from hftune.training.precision import computes_bf16
     except Exception as error:  # a broken installation is what doctor is there to show
         return {"torch": {"version": _version("torch"), "build": "", "error": f"{error}"}, **empty}
@@ -200,8 +203,8 @@ def _torch() -> dict[str, Any]:
 
 def _disk(what: str, folder: Path) -> dict[str, Any]:
     """Return the free space where `folder` is or would be made."""
-    folder = folder.expanduser().absolute()
-    there = next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112 - raises for none
+    folder = expand(folder).absolute()
+    there = nearest_folder(folder)
     return {
         "what": what,
         "path": str(folder),
@@ -211,7 +214,7 @@ def _disk(what: str, folder: Path) -> dict[str, Any]:
 
 
 def _hub_cache() -> Path:
-    home = os.environ.get("HF_HOME") or Path("~/.cache/huggingface").expanduser()
+    home = os.environ.get("HF_HOME") or expand("~/.cache/huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
 
 

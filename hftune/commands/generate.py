@@ -6,7 +6,8 @@ import argparse
 import sys
 from collections.abc import Iterator
 
-from hftune.commands.settings import answer_line, decoding_of
+from hftune.asking.answers import answer_line
+from hftune.commands.settings import decoding_of
 from hftune.errors import EXIT_DONE, EXIT_FAILED, HftuneError, UsageError
 from hftune.output import Output
 from hftune.sanitize import sanitize

@@ -10,15 +10,16 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from hftune.commands.display import MARKS, Display
+from hftune.commands.display import Display
 from hftune.commands.job import carry_out_here
-from hftune.commands.run import prepare
 from hftune.errors import EXIT_DONE, EXIT_INTERRUPTED, RunError, UsageError
 from hftune.figures import duration, figure, many, size
 from hftune.ladder.rungs import BASELINES, Trial, choose_rungs, choose_seeds, make_trials, split_overrides
 from hftune.output import Output
 from hftune.recipe.load import find_recipe, load_recipe, naming_lines, shipped_note
+from hftune.recipe.prepare import prepare
 from hftune.recipe.schema import Recipe
+from hftune.runs.following import MARKS
 from hftune.runs.reader import RUN_NAME, default_runs_dir, read_state
 from hftune.sanitize import sanitize
 from hftune.threads import wait_politely_when_busy

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftune.commands.job import carry_out_here
-from hftune.commands.run import prepare
 from hftune.commands.ticker import RunTicker
 from hftune.errors import DivergedError, HftuneError
 from hftune.figures import duration, figure
 from hftune.output import Output
 from hftune.preflight.trials import MORE, Trial, one_more, trial_recipe
 from hftune.preflight.verdicts import Judgement, Scored, judge
+from hftune.recipe.prepare import prepare
 from hftune.runs import layout
 from hftune.runs.launch import Launch
 from hftune.runs.reader import load_state

@@ -15,7 +15,8 @@ from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hftune.commands.bars import filling_lines, prediction_lines
+from hftune.asking.answers import filling_lines, prediction_lines
+from hftune.commands.bars import drawable
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.figures import many
 from hftune.output import Output, json_line
@@ -108,7 +109,7 @@ def _guess_words(arguments: argparse.Namespace, predictor: Predictor, output: Ou
         output.emit({"text": text, **record})
         if not output.json:
             output.say(clip(sanitize(text), SHOWN_TEXT))
-            for line in filling_lines(record, output.stdout):
+            for line in drawable(filling_lines(record), output.stdout):
                 output.say("  " + line)
 
 
@@ -135,7 +136,7 @@ def _label_texts(predictor: Predictor, texts: Sequence[tuple[str, ...]], batch_s
 def _show(item: tuple[str, ...], record: dict[str, Any], output: Output) -> None:
     for part in item:
         output.say(clip(sanitize(part), SHOWN_TEXT))
-    for line in prediction_lines(record, output.stdout):
+    for line in drawable(prediction_lines(record), output.stdout):
         output.say("  " + line)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.output import Output
-from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, shipped_folder, shipped_recipes
+from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, needs_hub, shipped_name, shipped_recipes
 from hftune.recipe.paths import expand
 
 WIDTH = 80
@@ -23,18 +23,17 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
 
 def _list(arguments: argparse.Namespace, output: Output) -> None:
-    folder = shipped_folder()
     records: list[dict[str, Any]] = []
     for file in shipped_recipes():
         recipe = load_recipe(file)
         records.append(
             {
-                "recipe": file.relative_to(folder).with_suffix("").as_posix(),
+                "recipe": shipped_name(file),
                 "description": recipe.description,
                 "task": recipe.task.name,
                 "method": recipe.method.name,
                 "model": recipe.model.id or recipe.model.architecture,
-                "needs_hub": file.parent.name == "hub",
+                "needs_hub": needs_hub(file),
                 "path": str(file),
             }
         )

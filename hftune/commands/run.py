@@ -10,16 +10,14 @@ from pathlib import Path
 from hftune.commands.job import carry_out, check_and_train
 from hftune.errors import EXIT_DONE, RunError, UsageError
 from hftune.output import Output
-from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, naming_lines, shipped_note
-from hftune.recipe.schema import Recipe
+from hftune.recipe.load import find_recipe, load_recipe, naming_lines, shipped_note
+from hftune.recipe.prepare import prepare
 from hftune.runs import layout, process
-from hftune.runs.launch import Launch, start_job, write_launch
+from hftune.runs.launch import Launch, start_job
 from hftune.runs.reader import default_runs_dir, lasting_name, load_state
-from hftune.runs.writer import RunWriter
 
 TAKE_UP_SECONDS = 60.0
 POLL_SECONDS = 0.05
-DEFAULT = Launch()
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -42,14 +40,6 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         debug=arguments.debug,
         train=naming_lines(path, overrides)(check_and_train),
     )
-
-
-def prepare(recipe: Recipe, runs_dir: Path, launch: Launch = DEFAULT) -> Path:
-    """Make the run directory of a recipe, queued for whichever process takes it up; return its path."""
-    run = RunWriter.create(runs_dir, recipe.name, dump_recipe(recipe), status="queued")
-    write_launch(run.path, launch)
-    run.hand_over()
-    return run.path
 
 
 def in_background(run: Path, output: Output, processes: int, allow_inexact: bool = False) -> int:

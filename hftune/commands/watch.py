@@ -1,4 +1,4 @@
-"""`hftune watch RUN`: follow a run until it ends, from any terminal."""
+"""`hftune watch RUN`: the app's screen of one run; without a terminal, or with --plain, lines until the run ends."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pathlib import Path
 from hftune.commands import summary
 from hftune.commands.display import Display
 from hftune.commands.job import as_record
+from hftune.commands.tui import at_terminal, open_app
 from hftune.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, RunError
 from hftune.output import Output
 from hftune.runs.reader import EventTail, find_run, read_state, short_name
@@ -23,10 +24,13 @@ STATE_SECONDS = 0.5
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Follow RUN; 0 when it is done, paused or stopped, 1 when it failed or is lost, 130 after Ctrl-C."""
     run = find_run(arguments.run, arguments.runs_dir)
+    if not (arguments.plain or output.json) and at_terminal():
+        code = open_app(run.parent, output, watch=run, debug=arguments.debug)
+        state = read_state(run)
+        return code or (EXIT_DONE if state.status in ACTIVE else _conclude(run, state, output))
     stream = output.stderr if output.json else output.stdout
-    live = False if arguments.plain or output.json else None
     try:
-        with Display(stream, run.name, live=live) as display:
+        with Display(stream, run.name, live=False) as display:
             state = follow(run, display, output)
     except KeyboardInterrupt:
         if read_state(run).status in ACTIVE:

@@ -14,7 +14,7 @@ from hftune.threads import wait_politely_when_busy
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Serve until stdin closes."""
     wait_politely_when_busy()
-    from hftune.inference.protocol import Events
+    from hftune.asking.protocol import Events
     from hftune.inference.worker import Worker, take_over_stdout
 
     # Before anything else is imported: what a library prints must not get between the events.

@@ -21,18 +21,20 @@ if TYPE_CHECKING:
     import pyarrow as pa
     from datasets import Dataset
 
-CHUNK = 10_000  # rows turned into a column at a time
-FIELD_LIMIT = 64 << 20  # bytes of one CSV field; the module's default of 128 KiB is less than a long document
+BATCH = 1_000  # rows of a Parquet file unpacked at a time where not all are wanted
+FIELD_LIMIT = 64 << 20  # bytes of one CSV field or one line; csv's own 128 KiB is less than a long document
 _INTEGER = re.compile(r"[+-]?(0|[1-9]\d{0,17})")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
-def load_file(path: str | Path, as_text: Collection[str] = ()) -> Dataset:
+def load_file(path: str | Path, as_text: Collection[str] = (), most: int | None = None) -> Dataset:
     """Return a file's rows in order; raises DataError with file and line for what cannot be read.
 
     Of CSV and TSV, a column that holds nothing but numbers becomes numbers, those named in `as_text` excepted. The
     ending tells the format: .csv, .tsv, .jsonl/.ndjson, .json (a list of objects), .parquet, and .txt (a column
     `text`, one example a line, blank lines left out). Text is UTF-8, with or without a byte-order mark.
+
+    `most` bytes (of Parquet: once unpacked) are enough: whole rows from the beginning until there are so many.
     """
     from datasets import Dataset
 
@@ -43,7 +45,7 @@ def load_file(path: str | Path, as_text: Collection[str] = ()) -> Dataset:
         if reader is None:
             ending = file.suffix or "(no ending)"
             raise DataError(f"{path}: unknown file type {ending!r}", hint=f"Known: {', '.join(READERS)}.")
-        table = reader(file, as_text)
+        table = reader(file, as_text, most)
     except UnicodeDecodeError:
         raise _wrong_encoding(file) from None
     except OSError as error:
@@ -53,18 +55,19 @@ def load_file(path: str | Path, as_text: Collection[str] = ()) -> Dataset:
     return Dataset(table)
 
 
-def _read_csv(file: Path, as_text: Collection[str]) -> pa.Table:
+def _read_csv(file: Path, as_text: Collection[str], most: int | None) -> pa.Table:
     with _open(file) as stream:
-        head = stream.readline()
+        source = _lines(stream, file, most)
+        head = next(source, "")
         if not head.strip():
             raise DataError(f"{file}: no header line", hint="The first line names the columns: text,label")
         delimiter = "\t" if file.suffix.lower() == ".tsv" else delimiter_of(head)
         csv.field_size_limit(FIELD_LIMIT)
-        lines = Lines(chain([head], stream))
+        lines = Lines(chain([head], source))
         reader = csv.reader(lines, delimiter=delimiter)
         header = _header(next(reader), file)
         columns: list[list[str | None]] = [[] for _ in header]
-        for line, fields in _csv_rows(reader, lines, file):
+        for line, fields in _csv_rows(reader, lines, file, most):
             if len(fields) != len(header):
                 raise _wrong_width(file, line, fields, header, delimiter)
             for column, value in zip(columns, fields, strict=True):
@@ -91,12 +94,14 @@ class Lines(Iterator[str]):
         return line
 
 
-def _csv_rows(reader: Any, lines: Lines, file: Path) -> Iterator[tuple[int, list[str]]]:
+def _csv_rows(reader: Any, lines: Lines, file: Path, most: int | None) -> Iterator[tuple[int, list[str]]]:
     """Yield (line the row starts on, fields), blank lines left out."""
-    line = reader.line_num + 1
+    line = first = reader.line_num + 1
     try:
         for fields in reader:
             if lines.ended:
+                if most is not None and file.stat().st_size > most and line > first:
+                    return  # cut within a row
                 message = f"{place(file, line)}: a quote opened in this row is never closed, down to the file's end"
                 raise DataError(message, hint='A quote inside a quoted field is doubled: "".')
             if fields:
@@ -154,11 +159,11 @@ def _is_code(value: str) -> bool:
     return (digits[0] == "0" and digits[1:2].isdigit()) or (digits.isdigit() and len(digits) > 18)
 
 
-def _read_jsonl(file: Path, _: Collection[str]) -> pa.Table:
+def _read_jsonl(file: Path, _: Collection[str], most: int | None) -> pa.Table:
     rows: list[Mapping[str, Any]] = []
     lines: list[int] = []
     with _open(file) as stream:
-        for number, line in enumerate(stream, start=1):
+        for number, line in enumerate(_lines(stream, file, most), start=1):
             if line.strip():
                 rows.append(_json_row(line, file, number))
                 lines.append(number)
@@ -183,14 +188,14 @@ def _json_row(line: str, file: Path, number: int) -> Mapping[str, Any]:
     return row
 
 
-def _read_json(file: Path, _: Collection[str]) -> pa.Table:
+def _read_json(file: Path, _: Collection[str], most: int | None) -> pa.Table:
     with _open(file) as stream:
-        content = stream.read()
+        content = stream.read() if most is None or file.stat().st_size <= most else _whole_objects(stream.read(most))
     try:
         rows = json.loads(content)
     except json.JSONDecodeError as error:
         if error.msg == "Extra data" and content.lstrip().startswith("{"):
-            return _read_jsonl(file, ())  # JSON Lines under the other name
+            return _read_jsonl(file, (), most)  # JSON Lines under the other name
         raise DataError(f"{place(file, error.lineno, error.colno)}: not JSON: {error.msg}") from None
     except RecursionError:
         raise DataError(f"{file}: nested too deeply") from None
@@ -201,22 +206,56 @@ def _read_json(file: Path, _: Collection[str]) -> pa.Table:
     return _rows_table(rows, lambda row: f"{file}: object {row + 1}")
 
 
-def _read_text(file: Path, _: Collection[str]) -> pa.Table:
+def _whole_objects(beginning: str) -> str:
+    """Return the beginning of a long list of objects as a list that ends: with the last object that is whole.
+
+    What does not begin as a list comes back as it is, to be reported.
+    """
+    opened = re.match(r'\s*(?:\{\s*"(?:[^"\\]|\\.)*"\s*:\s*)?\[\s*', beginning)
+    if opened is None:
+        return beginning
+    decoder, separator = json.JSONDecoder(), re.compile(r"\s*,\s*")
+    start = end = opened.end()
+    comma: re.Match[str] | None = opened
+    while comma is not None:
+        try:
+            _, end = decoder.raw_decode(beginning, comma.end())
+        except (json.JSONDecodeError, RecursionError):
+            break
+        comma = separator.match(beginning, end)
+    return f"[{beginning[start:end]}]" if end > start else beginning
+
+
+def _read_text(file: Path, _: Collection[str], most: int | None) -> pa.Table:
     with _open(file) as stream:
-        lines = (line.rstrip("\r\n") for line in stream)
+        lines = (line.rstrip("\r\n") for line in _lines(stream, file, most))
         return _table({"text": [line for line in lines if line.strip()]})
 
 
-def _read_parquet(file: Path, _: Collection[str]) -> pa.Table:
+def _read_parquet(file: Path, _: Collection[str], most: int | None) -> pa.Table:
     import pyarrow as pa
     import pyarrow.parquet as pq
 
     try:
-        table = pq.read_table(file)
+        table = pq.read_table(file) if most is None else _first_batches(file, most)
     except (pa.ArrowInvalid, pa.ArrowNotImplementedError) as error:
         raise DataError(f"{file}: not a Parquet file that can be read: {str(error).splitlines()[0]}") from None
     index = [name for name in table.column_names if name.startswith("__index_level_")]
     return table.drop_columns(index)
+
+
+def _first_batches(file: Path, most: int) -> pa.Table:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    batches, size = [], 0
+    with pq.ParquetFile(file) as source:
+        for batch in source.iter_batches(batch_size=BATCH):
+            batches.append(batch)
+            size += batch.nbytes
+            if size >= most:
+                break
+        return pa.Table.from_batches(batches, source.schema_arrow)
 
 
 def rows_dataset(rows: Sequence[Mapping[str, Any]], where: str) -> Dataset:
@@ -239,6 +278,8 @@ def _table(columns: Mapping[str, list[Any]], where: Callable[[int], str] | None 
 
     arrays = {}
     for name, values in columns.items():
+        if any("\ud800" <= letter <= "\udfff" for letter in name):
+            raise DataError(f"the column {name!r} is called by half of a character (a lone surrogate)")
         try:
             array = pa.array(values)
         except UnicodeEncodeError:
@@ -278,6 +319,21 @@ def _open(file: Path) -> TextIO:
     return file.open(encoding="utf-8-sig", newline="")
 
 
+def _lines(stream: TextIO, file: Path, most: int | None) -> Iterator[str]:
+    """Yield the lines of a file, `most` bytes of them; raises DataError for one that is no line any more."""
+    number, size = 0, 0
+    while line := stream.readline(FIELD_LIMIT):
+        number += 1
+        if len(line) == FIELD_LIMIT and not line.endswith("\n"):
+            hint = "Is this file what its ending says? One row a line."
+            raise DataError(f"{place(file, number)}: a line of more than {FIELD_LIMIT >> 20} MiB", hint=hint)
+        yield line
+        if most is not None:
+            size += len(line) if line.isascii() else len(line.encode("utf-8"))
+            if size >= most:
+                return
+
+
 def _require_file(file: Path) -> None:
     if file.is_file():
         return
@@ -310,7 +366,7 @@ def _wrong_encoding(file: Path) -> DataError:
 
 
 # The second argument matters for CSV alone: the other formats say themselves what is a number.
-READERS: dict[str, Callable[[Path, Collection[str]], Any]] = {
+READERS: dict[str, Callable[[Path, Collection[str], int | None], Any]] = {
     ".csv": _read_csv,
     ".tsv": _read_csv,
     ".jsonl": _read_jsonl,

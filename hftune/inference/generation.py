@@ -9,10 +9,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 
+from hftune.asking.decoding import Decoding
 from hftune.errors import ModelError
 from hftune.inference.banned import BannedWords, canonical_spellings, token_pieces
-from hftune.inference.decoding import Decoding, StopText, TokenText
 from hftune.inference.prompts import Prompt
+from hftune.inference.streaming import StopText, TokenText
 
 if TYPE_CHECKING:
     import torch

@@ -6,6 +6,7 @@ Reads the run directory and, for an adapter, the base model that the recipe name
 from __future__ import annotations
 
 import warnings
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -20,30 +21,38 @@ if TYPE_CHECKING:
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_HEAD = "config.json"
+MODEL_CONFIG = "config.json"
 # What a task sets in the base's config; the rest is the base's own.
 TASK_FIELDS = (
     "num_labels", "id2label", "label2id", "problem_type", "negative_label", "pad_token_id", "class_weights",
 )  # fmt: skip
+Note = Callable[[str], None]
+
+
+def _quiet(_: str) -> None:
+    return None
 
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run's model, ready to be asked: fp32, in evaluation mode, on its device. `step` None: the finished model."""
+    """A run's model, ready to be asked: fp32, in evaluation mode, on its device.
+
+    `step` None: the finished model, or with `is_base` the one that the run began from, before any tuning.
+    """
 
     path: Path
     step: int | None
     recipe: Recipe
     model: PreTrainedModel
     tokenizer: PreTrainedTokenizerBase
+    is_base: bool = False
 
 
 def load_run(run: Path, step: int | None = None, device: str = "auto") -> LoadedRun:
     """Return the model of a run; raises RunError when it is not there yet, naming the checkpoints that are."""
     from hftune.recipe.load import load_recipe
 
-    recipe_file = run / layout.RECIPE
-    if not recipe_file.is_file():
-        raise RunError(f"{run} is not a run directory: it has no {layout.RECIPE}")
+    recipe_file = _recipe_file(run)
     checkpoint = None if step is None else _checkpoint(run, step)
     if checkpoint is None and not (run / layout.MODEL).is_dir():
         raise RunError(f"{run.name} has no finished model yet", hint=_what_there_is(run))
@@ -52,9 +61,33 @@ def load_run(run: Path, step: int | None = None, device: str = "auto") -> Loaded
         model, tokenizer = _finished(recipe, run / layout.MODEL)
     else:
         model, tokenizer = _at_checkpoint(recipe, run, checkpoint)
-    model.to(pick_device(device)).eval()
-    model.requires_grad_(False)
-    return LoadedRun(run, step, recipe, model, tokenizer)
+    return LoadedRun(run, step, recipe, _ready(model, pick_device(device)), tokenizer)
+
+
+def load_run_base(run: Path, device: str = "auto", note: Note = _quiet) -> LoadedRun:
+    """Return the pretrained model that a run began from, with the run's labels and tokenizer, without its weights.
+
+    What the pretrained weights do not have (a new head) is drawn from the recipe's seed. `note` is told where the model
+    is fetched from. Raises RunError where there is no such model, where it cannot be found any more, and for a run that
+    has not got as far as loading it.
+    """
+    import torch
+
+    from hftune.recipe.load import load_recipe
+
+    recipe = load_recipe(_recipe_file(run))
+    _require_base(recipe, run)
+    folder = next(
+        (one for one in (run / layout.MODEL_INIT, run / layout.MODEL) if (one / MODEL_CONFIG).is_file()), None
+    )
+    if folder is None:
+        hint = f"`hftune watch {lasting_name(run)}` shows how far it is."
+        raise RunError(f"{run.name} has no {layout.MODEL_INIT}/{MODEL_CONFIG} yet", hint=hint)
+    tokenizer = _tokenizer(recipe, folder)
+    with torch.random.fork_rng():
+        torch.manual_seed(recipe.training.seed)
+        model = _base_model(recipe, _config(recipe, folder), tokenizer, note)
+    return LoadedRun(run, None, recipe, _ready(model, pick_device(device)), tokenizer, is_base=True)
 
 
 def load_base(loaded: LoadedRun) -> PreTrainedModel:
@@ -62,12 +95,26 @@ def load_base(loaded: LoadedRun) -> PreTrainedModel:
 
     What the checkpoint does not have (a new head) is drawn at random, as in training.
     """
-    if loaded.recipe.model.id is None:
-        raise RunError(f"{loaded.path.name} was made from scratch: there is no model before it to compare with")
-    model = _base_model(loaded.recipe, loaded.model.config, loaded.tokenizer)
-    model.to(loaded.model.device).eval()
+    _require_base(loaded.recipe, loaded.path)
+    return _ready(_base_model(loaded.recipe, loaded.model.config, loaded.tokenizer), str(loaded.model.device))
+
+
+def _require_base(recipe: Recipe, run: Path) -> None:
+    if recipe.model.id is None:
+        raise RunError(f"{run.name} was made from scratch: there is no model before it to compare with")
+
+
+def _ready(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    model.to(device).eval()
     model.requires_grad_(False)
     return model
+
+
+def _recipe_file(run: Path) -> Path:
+    recipe_file = run / layout.RECIPE
+    if not recipe_file.is_file():
+        raise RunError(f"{run} is not a run directory: it has no {layout.RECIPE}")
+    return recipe_file
 
 
 def pick_device(wanted: str = "auto") -> str:
@@ -180,13 +227,20 @@ def _with_adapter(recipe: Recipe, folder: Path, tokenizer: PreTrainedTokenizerBa
         raise ModelError(f"the adapter in {folder} does not fit its base: {_first_line(error)}") from error
 
 
-def _base_model(recipe: Recipe, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase) -> PreTrainedModel:
+def _base_model(
+    recipe: Recipe, config: PretrainedConfig, tokenizer: PreTrainedTokenizerBase, note: Note = _quiet
+) -> PreTrainedModel:
     """Return the base that an adapter stands on, with the labels of the run's own config, as training loaded it."""
     from hftune.modeling.loading import load_model
     from hftune.modeling.resolve import resolve_model
 
     fields = {name: getattr(config, name) for name in TASK_FIELDS if getattr(config, name, None) is not None}
-    base = resolve_model(recipe.model, tokenizer=False)  # the run has its own
+    try:
+        base = resolve_model(recipe.model, note, tokenizer=False)  # the run has its own
+    except ModelError as error:
+        raise RunError(
+            f"the model that the run began from cannot be found any more: {error.message}", error.hint
+        ) from error
     return load_model(auto_class(recipe.task.name), recipe.model, base.folder, tokenizer, fields)
 
 

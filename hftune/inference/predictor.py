@@ -7,9 +7,9 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hftune.asking.decoding import Decoding, longest_answer
 from hftune.errors import HftuneError, ModelError, UsageError
 from hftune.inference.classification import Prediction, classify
-from hftune.inference.decoding import Decoding, longest_answer
 from hftune.inference.embedding import Pooling, TextVectors, embed_texts
 from hftune.inference.filling import BATCH_SIZE as FILL_BATCH
 from hftune.inference.filling import TOP, Filling, fill
@@ -34,6 +34,10 @@ _DOES = {
 
 def _never() -> bool:
     return False
+
+
+def _quiet(_: str) -> None:
+    return None
 
 
 def _nothing(piece: str, tokens: int) -> None:
@@ -65,6 +69,16 @@ class Predictor:
             loaded = load_run(run, step, device)
         return cls(loaded, time.monotonic() - started)
 
+    @classmethod
+    def load_base(cls, run: Path, device: str = "auto", note: Callable[[str], None] = _quiet) -> Predictor:
+        """Load the pretrained model that a run began from; raises RunError where there is none or it is gone."""
+        from hftune.inference.loading import load_run_base
+
+        started = time.monotonic()
+        with _memory("load the model"):
+            loaded = load_run_base(run, device, note)
+        return cls(loaded, time.monotonic() - started)
+
     @property
     def task(self) -> str:
         """The run's task: text-classification, text-generation or fill-mask."""
@@ -79,6 +93,13 @@ class Predictor:
     def problem_type(self) -> str | None:
         """What kind of classifier it is; None for a language model."""
         return problem_type(self.loaded.model.config) if self.task == CLASSIFIES else None
+
+    @property
+    def untrained_head(self) -> bool:
+        """Whether a part of the model is random: a base without the head that its run's training gives it."""
+        from hftune.methods._weights import new_weights
+
+        return self.loaded.is_base and bool(new_weights(self.loaded.model))
 
     @property
     def style(self) -> Style | None:
@@ -103,6 +124,8 @@ class Predictor:
         return {
             "run": str(self.loaded.path),
             "step": self.loaded.step,
+            "is_base": self.loaded.is_base,
+            "untrained_head": self.untrained_head,
             "task": self.task,
             "labels": self.labels,
             "problem_type": self.problem_type,

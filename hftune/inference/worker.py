@@ -10,7 +10,8 @@ default "main").
 
 | op       | fields                                                                | `data` of its result          |
 |----------|-----------------------------------------------------------------------|-------------------------------|
-| load     | run? (path or name; default: the worker's RUN), step? (int), model?   | description of the model      |
+| load     | run? (path or name; default: the worker's RUN), step? (int), base?    | description of the model      |
+|          | (true: the pretrained model that the run began from), model?          |                               |
 | classify | texts: [text], pairs?: [text], batch_size? (32), model?               | predictions: [prediction]     |
 | fill     | texts: [text], top? (5: guesses a mask), batch_size? (8), model?      | fillings: [filling]           |
 | generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?  | answer                        |
@@ -23,7 +24,7 @@ default "main").
 hold several models at once, until `unload`. The worker begins by loading its RUN as "main", as a request with the id
 "start". `role`: system, user, assistant. `decoding`: max_new_tokens (null: 60, for a turn of
 a chat 256), temperature (0: greedy), top_p, top_k (0: all), repetition_penalty, stop: [text], ban: [word], seed; left
-out: the defaults in hftune/inference/decoding.py.
+out: the defaults in hftune/asking/decoding.py.
 
 **Events.** Every event: `v` (1), `id` (of its request; null when it belongs to none), `event`, and:
 
@@ -45,9 +46,10 @@ prediction: label (name; list of names; number), probabilities {name: share}, lo
 windows. filling: masks: [[{token, probability}]] (a list for each mask that was read, likeliest token first), tokens,
 truncated. answer: text (all `token` texts joined), finish_reason (stop, length, eos, cancelled), tokens, prompt_tokens,
 seconds, tokens_per_second, time_to_first_token (s), seed (null when greedy), notes: [text] (what did not fit).
-description: run, step, task, labels, problem_type, style (chat, completion, text, null), mask (the token that stands
-for a word to be guessed; null), pairs (takes two texts each), base, method, parameters, device, max_length, context,
-load_seconds. Numbers that are not finite are null.
+description: run, step, is_base, untrained_head (true: a base without the head that training gives it, so that its
+answers come from random weights), task, labels, problem_type, style (chat, completion, text, null), mask (the token
+that stands for a word to be guessed; null), pairs (takes two texts each), base, method, parameters, device, max_length,
+context, load_seconds. Numbers that are not finite are null.
 
 **Error codes.** bad-json (not an object of JSON), too-long (a line above 1 MiB), busy (64 requests wait), bad-version,
 bad-request (a field is missing or wrong), unknown-op, not-loaded, run (cannot be found or loaded), task (the model's
@@ -66,9 +68,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, BinaryIO
 
 from hftune import __version__
-from hftune.errors import HftuneError, UsageError
-from hftune.inference.decoding import decoding_from
-from hftune.inference.protocol import (
+from hftune.asking.decoding import decoding_from
+from hftune.asking.protocol import (
     AT_ONCE,
     IMPORT_SECONDS,
     MAIN,
@@ -78,6 +79,7 @@ from hftune.inference.protocol import (
     Id,
     Request,
     RequestError,
+    flag_field,
     lines,
     parse_request,
     request_id,
@@ -86,6 +88,7 @@ from hftune.inference.protocol import (
     texts_field,
     whole_field,
 )
+from hftune.errors import HftuneError, UsageError
 
 if TYPE_CHECKING:
     from hftune.inference.predictor import Predictor
@@ -205,16 +208,24 @@ class Worker:
         self._import(request)
         if request.cancelled.is_set():
             return None
-        shown = run.name if step is None else f"{run.name}@{step}"
-        self._events.emit(request.id, "progress", phase="loading", message=f"loading {shown}")
-        from hftune.inference.predictor import Predictor
-
-        predictor = Predictor.load(run, step)
+        predictor = self._predictor(request, run, step)
         if request.cancelled.is_set():
             return None
         with self._lock:
             self._models[name] = predictor
         return predictor.describe()
+
+    def _predictor(self, request: Request, run: Path, step: int | None) -> Predictor:
+        from hftune.inference.predictor import Predictor
+
+        def note(message: str) -> None:
+            self._events.emit(request.id, "progress", phase="loading", message=message)
+
+        if flag_field(request.body, "base"):
+            note(f"loading the base of {run.name}")
+            return Predictor.load_base(run, note=note)
+        note(f"loading {run.name}" if step is None else f"loading {run.name}@{step}")
+        return Predictor.load(run, step)
 
     def _import(self, request: Request) -> None:
         if self._imported:

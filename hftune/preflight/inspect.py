@@ -27,6 +27,7 @@ from hftune.preflight.tokens import (
     vocabulary_findings,
 )
 from hftune.recipe.schema import Recipe
+from hftune.runs.files import nearest_folder
 from hftune.tasks import Notice, Prepared
 
 if TYPE_CHECKING:
@@ -167,7 +168,7 @@ def _with_model(
 
 def _disk(estimate: Estimate, runs_dir: Path) -> list[Notice]:
     """Return an error when the disk has not the room that the checkpoints and the model need."""
-    there = next(path for path in (runs_dir.absolute(), *runs_dir.absolute().parents) if path.exists())
+    there = nearest_folder(runs_dir)
     free = shutil.disk_usage(there).free
     if free >= estimate.disk_bytes:
         return []

@@ -24,7 +24,11 @@ def json_schema() -> dict[str, Any]:
         "anyOf": [shorthand, {"$ref": "#/$defs/ModelSection"}],
     }
     # `training:` with every line commented out is an empty section.
-    schema["properties"]["training"] = {"anyOf": [schema["properties"]["training"], {"type": "null"}]}
+    training = schema["properties"]["training"]
+    schema["properties"]["training"] = {
+        "description": training["description"],
+        "anyOf": [training, {"type": "null"}],
+    }
     return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "hftune recipe"}
 
 

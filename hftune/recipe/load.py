@@ -40,6 +40,11 @@ def parse_recipe(
     return _resolve(Source(file, data), overrides, base or Path.cwd())
 
 
+def parse_text(content: bytes, overrides: Sequence[str] = (), *, file: str = "", base: Path | None = None) -> Recipe:
+    """Return the recipe that a text not yet in a file holds, as `load_recipe` does; `file` names it in problems."""
+    return _resolve(read_source(content, file), overrides, base or Path.cwd())
+
+
 def find_recipe(ref: str | Path) -> tuple[Path, bool]:
     """Return the recipe file that `ref` names, and True when it is a shipped one because there is no such file.
 
@@ -52,7 +57,7 @@ def find_recipe(ref: str | Path) -> tuple[Path, bool]:
         folder = path.is_dir()
     except OSError as error:  # a folder that we may not look into, a name that is too long
         raise RecipeError([Problem("", f"cannot be read: {error.strerror}", file=str(ref))]) from None
-    shipped = {_short(file): file for file in shipped_recipes()}
+    shipped = {shipped_name(file): file for file in shipped_recipes()}
     word = (path.stem if path.suffix in (".yaml", ".yml") else path.name).replace("-", "_")
     if folder:
         raise RecipeError([Problem("", "is a folder, not a recipe file", file=str(ref))])
@@ -65,8 +70,8 @@ def find_recipe(ref: str | Path) -> tuple[Path, bool]:
 
 def shipped_note(ref: str, file: Path) -> str:
     """Return what to say when `ref` led to the shipped recipe `file`: who gave a path should know it is not there."""
-    using = f"using the shipped recipe {_short(file)}"
-    return using if ref.replace("-", "_") in (_short(file), file.stem) else f"no file {ref}; {using}"
+    using = f"using the shipped recipe {shipped_name(file)}"
+    return using if ref.replace("-", "_") in (shipped_name(file), file.stem) else f"no file {ref}; {using}"
 
 
 def shipped_folder() -> Path:
@@ -78,6 +83,16 @@ def shipped_recipes() -> list[Path]:
     """Return the recipes that come with hftune, those in hub/ (which need it) last."""
     folder = shipped_folder()
     return [*sorted(folder.glob("*.yaml")), *sorted(folder.glob("pretrain/*.yaml")), *sorted(folder.glob("hub/*.yaml"))]
+
+
+def shipped_name(file: Path) -> str:
+    """Return the name that a shipped recipe is called by: `bert_cls`, `hub/sst2_bert`."""
+    return file.relative_to(shipped_folder()).with_suffix("").as_posix()
+
+
+def needs_hub(file: Path) -> bool:
+    """Tell whether a shipped recipe needs the Hub."""
+    return file.parent.name == "hub"
 
 
 def as_mapping(recipe: Recipe) -> dict[str, Any]:
@@ -151,10 +166,6 @@ def _sought(path: str | Path, overrides: Sequence[str]) -> Source:
     source = read_source(_read(file), str(file))
     apply_overrides(source, overrides)
     return source
-
-
-def _short(file: Path) -> str:
-    return file.relative_to(shipped_folder()).with_suffix("").as_posix()
 
 
 def _read(file: Path) -> bytes:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from hftune.recipe.source import Source
+if TYPE_CHECKING:
+    from hftune.recipe.source import Source
 
 _STARTS = (".", "/", "~")
 

@@ -1,4 +1,4 @@
-"""Writing files so that a reader, a kill or a power cut never meets half of one."""
+"""Writing files so that a reader, a kill or a power cut never meets half of one, and the disk they will be on."""
 
 from __future__ import annotations
 
@@ -47,3 +47,9 @@ def fsync_file(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def nearest_folder(folder: Path) -> Path:
+    """Return `folder`, absolute, or the nearest one above it that is there: what is made in it will be on its disk."""
+    folder = folder.absolute()
+    return next(path for path in (folder, *folder.parents) if os.path.isdir(path))  # noqa: PTH112 - raises for no name

@@ -26,6 +26,8 @@ RUNS_DIR_VARIABLE = "HFTUNE_RUNS_DIR"
 LOST_AFTER_SECONDS = 60.0
 RUN_NAME = re.compile(r"(?P<name>.+)-(?P<stamp>\d{8}-\d{6})-(?P<hex>[0-9a-f]{4})")
 SHOWN_CANDIDATES = 8
+PIECE_BYTES = 1 << 18
+LONGEST_LINE = 1 << 22
 STATE_FIELDS = fields(RunState)
 
 
@@ -127,25 +129,63 @@ def read_events(path: Path) -> list[Event]:
 
 
 class EventTail:
-    """Reads the events of a run as they come."""
+    """Reads the events of a run as they come, from the beginning or from `back` bytes before the end.
 
-    def __init__(self, path: Path) -> None:
+    A line longer than LONGEST_LINE is no event of ours: it is passed over and never held in memory.
+    """
+
+    def __init__(self, path: Path, back: int | None = None) -> None:
         self.path = path
-        self._offset = 0
+        self.restarts = 0  # how often the file turned out to be another one, and was read anew
+        self.size = 0  # bytes in the file and, of these, read: as of the last call
+        self.offset = 0
+        self._file = path / layout.EVENTS
+        self._back = back
+        self._partial = b""
+        self._passing = False  # in the midst of a line that is not wanted
 
-    def poll(self) -> list[Event]:
-        """Return the events whose lines have ended since the last call."""
+    def poll(self, limit: int | None = None) -> list[Event]:
+        """Return the events whose lines have ended since the last call; reads at most `limit` bytes."""
+        return [event for line in self.poll_lines(limit) if (event := parse_line(line)) is not None]
+
+    def poll_lines(self, limit: int | None = None) -> list[bytes]:
+        """Return the lines that have ended since the last call as they stand; reads at most `limit` bytes."""
         try:
-            with (self.path / layout.EVENTS).open("rb") as file:
-                if file.seek(0, os.SEEK_END) < self._offset:
-                    self._offset = 0  # copied anew, for example by rsync: it is another file
-                file.seek(self._offset)
-                data = file.read()
+            # os.stat: this is done twenty times a second for each run that is followed.
+            self.size = size = os.stat(self._file).st_size  # noqa: PTH116
+            if size < self.offset:  # copied anew, for example by rsync: it is another file
+                self.offset, self._partial, self._passing = 0, b"", False
+                self.restarts += 1
+            if self._back is not None:
+                self.offset, self._passing, self._back = max(0, size - self._back), size > self._back, None
+            return self._read(size if limit is None else min(size, self.offset + limit))
         except FileNotFoundError:
             return []
-        end = data.rfind(b"\n") + 1
-        self._offset += end
-        return [event for line in data[:end].split(b"\n") if (event := parse_line(line)) is not None]
+
+    def _read(self, end: int) -> list[bytes]:
+        """Return the lines that end before the offset `end`."""
+        lines: list[bytes] = []
+        if end <= self.offset:
+            return lines
+        with self._file.open("rb") as file:
+            file.seek(self.offset)
+            while self.offset < end and (data := file.read(min(PIECE_BYTES, end - self.offset))):
+                self.offset += len(data)
+                lines += self._split(data)
+        return lines
+
+    def _split(self, data: bytes) -> list[bytes]:
+        """Return the lines that `data` ends; what it begins waits for its end."""
+        *ended, rest = data.split(b"\n")
+        if ended:
+            ended[0] = self._partial + ended[0]
+            del ended[: int(self._passing)]
+            self._partial, self._passing = rest, False
+        elif not self._passing:
+            self._partial += rest
+        if len(self._partial) > LONGEST_LINE:
+            self._partial, self._passing = b"", True
+        return ended
 
 
 def list_runs(runs_dir: Path | str | None = None) -> list[RunSummary]:
@@ -153,6 +193,12 @@ def list_runs(runs_dir: Path | str | None = None) -> list[RunSummary]:
     folder = Path(runs_dir) if runs_dir is not None else default_runs_dir()
     summaries = [_summary(path) for path in _run_folders(folder)]
     return sorted(summaries, key=_newness, reverse=True)
+
+
+def newness(name: str, state: RunState | None) -> tuple[str, float]:
+    """Return what runs are sorted by: the greater, the newer."""
+    created = state.created if state else 0.0
+    return _stamp(name) or time.strftime("%Y%m%d-%H%M%S", time.gmtime(created)), created
 
 
 def _summary(path: Path) -> RunSummary:
@@ -163,8 +209,7 @@ def _summary(path: Path) -> RunSummary:
 
 
 def _newness(summary: RunSummary) -> tuple[str, float]:
-    created = summary.state.created if summary.state else 0.0
-    return _stamp(summary.name) or time.strftime("%Y%m%d-%H%M%S", time.gmtime(created)), created
+    return newness(summary.name, summary.state)
 
 
 def _stamp(name: str) -> str:

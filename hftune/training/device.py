@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import math
 import os
 import platform
 from datetime import timedelta
@@ -15,12 +14,12 @@ from accelerate import Accelerator
 
 from hftune.errors import UsageError
 from hftune.recipe.schema import TrainingSection
+from hftune.threads import available_cores
 from hftune.training.processes import join_group
 
 # Rank 0 evaluates while the others wait, which may take hours; a dead rank is noticed by its launcher, not by this.
 _PATIENCE = timedelta(days=7)
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3  # of glibc's mallopt
-_CGROUP_LIMIT = Path("/sys/fs/cgroup/cpu.max")
 
 
 def open_accelerator(training: TrainingSection, folder: Path | None = None) -> Accelerator:
@@ -62,19 +61,6 @@ def available_threads() -> int:
     if wanted.isdigit() and int(wanted) > 0:
         return int(wanted)
     return max(1, available_cores() // int(os.environ.get("LOCAL_WORLD_SIZE", "1")))
-
-
-def available_cores() -> int:
-    """Return the cores this process may use: its affinity, or its container's limit when that is smaller."""
-    try:
-        cores = len(os.sched_getaffinity(0))
-    except AttributeError:  # macOS has no affinity
-        cores = os.cpu_count() or 1
-    try:
-        quota, period = _CGROUP_LIMIT.read_text().split()
-        return cores if quota == "max" else max(1, min(cores, math.ceil(int(quota) / int(period))))
-    except (OSError, ValueError):
-        return cores
 
 
 def memory_in_use(device: torch.device) -> int:

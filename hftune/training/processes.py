@@ -21,6 +21,7 @@ from datetime import timedelta
 from pathlib import Path
 
 from hftune.errors import EXIT_FAILED, RunError
+from hftune.threads import available_cores
 
 # What each process runs; a string, because it belongs to a layer above this one.
 RANK_MODULE = "hftune.commands.rank"
@@ -111,8 +112,6 @@ def end_with_launcher() -> None:
 
 
 def _variables(folder: str, processes: int) -> dict[str, str]:
-    from hftune.training.device import available_cores
-
     loopback = next((name for _, name in socket.if_nameindex() if name.startswith("lo")), None)
     wanted = {
         STORE_VARIABLE: str(Path(folder, "store")),

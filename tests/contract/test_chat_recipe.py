@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from hftune import methods, tasks
+from hftune.asking.decoding import Decoding
 from hftune.data.load import load_splits
-from hftune.inference.decoding import Decoding
 from hftune.inference.predictor import Predictor
 from hftune.modeling import from_gguf
 from hftune.modeling.loading import load_config

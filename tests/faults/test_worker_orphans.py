@@ -11,9 +11,9 @@ import psutil
 
 PARENT = """
 import sys, time
-from hftune.inference.client import WorkerClient
+from hftune.asking.client import WorkerClient
 client = WorkerClient([sys.argv[1]])
-print(client._process.pid, flush=True)
+print(client.process_id, flush=True)
 time.sleep(600)
 """
 

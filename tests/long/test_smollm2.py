@@ -10,8 +10,8 @@ from pathlib import Path
 
 import pytest
 
+from hftune.asking.decoding import Decoding
 from hftune.errors import ModelError
-from hftune.inference.decoding import Decoding
 from hftune.inference.loading import LoadedRun
 from hftune.inference.predictor import Predictor
 from hftune.modeling.loading import quiet

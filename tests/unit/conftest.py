@@ -7,9 +7,9 @@ from pathlib import Path
 
 import pytest
 
-from hftune.commands.run import prepare
 from hftune.output import Output
 from hftune.recipe.load import parse_recipe
+from hftune.recipe.prepare import prepare
 from hftune.recipe.schema import Recipe
 
 

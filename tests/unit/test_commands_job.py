@@ -16,9 +16,9 @@ from io import StringIO
 import pytest
 
 from hftune.commands.job import carry_out, check_and_train
-from hftune.commands.run import prepare
 from hftune.errors import DataError, HftuneError, InterruptedRun, RunLockedError
 from hftune.output import Output
+from hftune.recipe.prepare import prepare
 from hftune.runs import layout
 from hftune.runs.launch import Launch, write_launch
 from hftune.runs.lock import device_lock, run_lock
@@ -263,6 +263,7 @@ def test_a_signal_stops_the_run_with_its_state_saved(run, number, code):
     assert b"hftune resume" in said
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_second_ctrl_c_ends_at_once(run):
     child = start(run, "stubborn")
     wait_for(run, "status", "training")

@@ -149,6 +149,7 @@ def test_ctrl_c_saves_the_state_and_resume_ends_the_run(tmp_path, recipe, capsys
     assert load_recipe(run / layout.RECIPE).training.max_steps == until
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_detached_run_can_be_watched_locked_out_and_paused(tmp_path, recipe, capsys):
     assert cli.run(["run", str(recipe), "--detach", "--json", *LONG]) == 0
     started = json.loads(capsys.readouterr().out)

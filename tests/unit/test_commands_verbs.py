@@ -86,6 +86,7 @@ def test_a_run_that_does_not_answer_is_named_after_the_timeout(run, capsys):
     assert "kill" not in capsys.readouterr().err
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_ctrl_c_while_waiting_leaves_the_request(run):
     code = "import sys; from hftune.cli import main; main(['stop', sys.argv[1]])"
     child = subprocess.Popen([sys.executable, "-c", code, str(run.path)], stderr=subprocess.PIPE)

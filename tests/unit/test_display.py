@@ -6,7 +6,7 @@ import re
 import pytest
 
 from hftune.commands import summary
-from hftune.commands.display import Display, can_live, line_of
+from hftune.commands.display import Display, can_live
 from hftune.figures import count, duration, figure, size
 from hftune.runs.events import KINDS, Event
 from hftune.sanitize import sanitize
@@ -210,12 +210,6 @@ def test_only_a_terminal_that_can_is_painted_over(monkeypatch):
     assert can_live(Tty()) and not can_live(io.StringIO())
     monkeypatch.setenv("TERM", "dumb")
     assert not can_live(Tty())
-
-
-def test_every_kind_has_a_line_or_none():
-    stream = io.StringIO()
-    display = Display(stream, "abc", live=False)
-    assert line_of(event("progress", done=1), display.following) == ("", "")
 
 
 def test_a_table_has_a_metric_a_line_and_a_split_a_column():

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from hftune import tasks
+from hftune import tasks, threads
 from hftune.recipe.load import parse_recipe
 from hftune.training import device
 from hftune.training.clock import Clock
@@ -101,7 +101,7 @@ def test_threads_are_the_cores_this_process_may_use(tmp_path: Path, monkeypatch:
     monkeypatch.delenv("OMP_NUM_THREADS")
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)))
     limit = tmp_path / "cpu.max"
-    monkeypatch.setattr(device, "_CGROUP_LIMIT", limit)
+    monkeypatch.setattr(threads, "_CGROUP_LIMIT", limit)
     assert device.available_threads() == 8
     limit.write_text("150000 100000\n")
     assert device.available_threads() == 2

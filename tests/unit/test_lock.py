@@ -3,6 +3,7 @@
 import json
 import os
 import threading
+from pathlib import Path
 
 import pytest
 
@@ -79,6 +80,12 @@ def test_the_queue_can_be_switched_off(monkeypatch):
     monkeypatch.setenv("HFTUNE_NO_QUEUE", "1")
     with device_lock("cpu"), device_lock("cpu"):
         pass
+
+
+def test_a_cache_folder_in_the_home_of_nobody_is_a_folder_of_that_name(monkeypatch):
+    monkeypatch.delenv("HFTUNE_QUEUE_DIR")
+    monkeypatch.setenv("HFTUNE_CACHE_DIR", "~nobody-is-called-so/cache")
+    assert queue_dir() == Path.cwd() / "~nobody-is-called-so" / "cache" / "queue"
 
 
 def test_the_queue_is_in_the_cache_folder(monkeypatch, tmp_path):

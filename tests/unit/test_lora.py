@@ -214,6 +214,7 @@ def test_a_folder_is_named_without_its_path(tmp_path: Path, monkeypatch: pytest.
     monkeypatch.chdir(tmp_path)
     for reference in (str(tmp_path / "mine" / "bert"), "mine/bert", "./mine/bert", "/not/there/bert"):
         assert lora.public_name(reference) == "bert"
+    assert lora.public_name("~nobody-is-called-so/bert") == "bert"
     assert lora.public_name("google-bert/bert-base-uncased") == "google-bert/bert-base-uncased"
     assert lora.public_name("hftune:tiny") == "hftune:tiny"
 

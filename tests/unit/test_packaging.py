@@ -40,6 +40,8 @@ def test_every_package_in_the_tree_is_named_for_the_wheel():
     folders = {path.parent for path in (ROOT / "hftune").rglob("*.py")}
     found = {".".join(folder.relative_to(ROOT).parts) for folder in folders}
     found |= {"hftune.recipes", "hftune.recipes.hub", "hftune.recipes.pretrain"}
+    app = {path.parent.relative_to(ROOT / "tui") for path in (ROOT / "tui").rglob("*.py")}
+    found |= {".".join(("hftune_tui", *folder.parts)) for folder in app}
     assert sorted(found) == project()["tool"]["setuptools"]["packages"]
 
 
@@ -169,7 +171,7 @@ def test_a_wheel_holds_code_recipes_and_starters_and_runs(tmp_path):
     """Built from a copy (building writes into the tree), installed beside this environment's libraries."""
     source = tmp_path / "source"
     source.mkdir()
-    for name in ("hftune", "recipes"):
+    for name in ("hftune", "recipes", "tui"):
         shutil.copytree(ROOT / name, source / name, ignore=shutil.ignore_patterns("__pycache__"))
     for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
         shutil.copy(ROOT / name, source)

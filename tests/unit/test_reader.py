@@ -234,3 +234,52 @@ def test_a_tail_begins_again_when_the_file_is_another(folder):
         lines = (run.path / layout.EVENTS).read_bytes().splitlines(keepends=True)
         (run.path / layout.EVENTS).write_bytes(lines[0])
         assert [event.seq for event in tail.poll()] == [0]
+    assert tail.restarts == 1
+
+
+def numbers(events):
+    return [event.data["number"] for event in events]
+
+
+def lines_of(first, last, filler=""):
+    record = {"v": 1, "seq": 0, "attempt": 1, "time": 0.0, "kind": "best"}
+    return b"".join(
+        json.dumps({**record, "data": {"number": number, "filler": filler}}).encode() + b"\n"
+        for number in range(first, last)
+    )
+
+
+def test_a_bound_reads_a_large_file_in_pieces_and_loses_nothing(folder):
+    path = make_run(folder, "a")
+    (path / layout.EVENTS).write_bytes(lines_of(0, 100))
+    size, tail, found = (path / layout.EVENTS).stat().st_size, EventTail(path), []
+    assert len(tail.poll(limit=300)) < 4 and (tail.size, tail.offset) == (size, 300)
+    tail = EventTail(path)
+    for _ in range(size // 7 + 1):
+        found += numbers(tail.poll(limit=7))
+    assert found == list(range(100)) and tail.offset == size
+
+
+@pytest.mark.parametrize("limit", [None, 100_000])
+def test_a_line_without_end_is_passed_over_and_not_held(folder, monkeypatch, limit):
+    monkeypatch.setattr(reader, "LONGEST_LINE", 1 << 20)
+    path = make_run(folder, "a")
+    (path / layout.EVENTS).write_bytes(lines_of(0, 2) + b"x" * (5 << 20) + b"\n" + lines_of(2, 4))
+    tail, found, held = EventTail(path), [], 0
+    while tail.offset == 0 or tail.offset < tail.size:
+        found += numbers(tail.poll(limit))
+        held = max(held, len(tail._partial))
+    assert found == [0, 1, 2, 3]
+    assert held <= (1 << 20) + reader.PIECE_BYTES
+
+
+def test_a_tail_can_begin_near_the_end(folder):
+    path = make_run(folder, "a")
+    (path / layout.EVENTS).write_bytes(lines_of(0, 100))
+    line = len(lines_of(98, 99))
+    tail = EventTail(path, back=2 * line + 5)
+    assert numbers(tail.poll()) == [98, 99]
+    with (path / layout.EVENTS).open("ab") as file:
+        file.write(lines_of(100, 101))
+    assert numbers(tail.poll()) == [100]
+    assert numbers(EventTail(path, back=10**9).poll()) == list(range(101))

@@ -13,13 +13,14 @@ import pytest
 import torch
 
 from hftune import cli
-from hftune.commands.bars import filling_lines
-from hftune.commands.conversation import Conversation
+from hftune.asking.answers import filling_lines
+from hftune.asking.conversation import Conversation
+from hftune.asking.decoding import Decoding
+from hftune.asking.protocol import Events
+from hftune.commands.bars import drawable
 from hftune.errors import UsageError
-from hftune.inference.decoding import Decoding
 from hftune.inference.filling import word
 from hftune.inference.predictor import Predictor, TaskError
-from hftune.inference.protocol import Events
 from hftune.inference.worker import Worker
 
 TEXTS = ["the film was [MASK]", "[MASK] loved the very warm [MASK] ."]
@@ -75,7 +76,7 @@ def test_people_get_bars_for_each_mask(mask_run: Path, capsys: pytest.CaptureFix
 def test_an_ascii_terminal_gets_an_ascii_bar() -> None:
     filling = {"masks": [[{"token": "a" * 60, "probability": 0.5}]], "tokens": 4, "truncated": True}
     stream = io.TextIOWrapper(io.BytesIO(), encoding="ascii")
-    shown = filling_lines(filling, stream)
+    shown = drawable(filling_lines(filling), stream)
     assert "#" in shown[0]
     assert "only the beginning was read" in shown[1]
     assert len("  " + shown[0]) <= 80
@@ -173,5 +174,5 @@ def test_a_conversation_asks_for_fillings() -> None:
     conversation = Conversation(Client(), Decoding())  # type: ignore[arg-type]
     conversation.model = {"task": "fill-mask"}
     conversation.ask("a [MASK]", lambda event: None)
-    assert Client.asked == [("fill", {"texts": ["a [MASK]"]})]
+    assert Client.asked == [("fill", {"model": "main", "texts": ["a [MASK]"]})]
     assert conversation.messages == []

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 
 from hftune import cli
+from hftune.asking.decoding import Decoding
 from hftune.errors import ModelError, UsageError
-from hftune.inference.decoding import Decoding
 from hftune.inference.predictor import Predictor
 from hftune.inference.prompts import make_prompt, running_text
 from hftune.sanitize import sanitize

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 
 from hftune import cli
-from hftune.commands.bars import prediction_lines
+from hftune.asking.answers import prediction_lines
 from hftune.errors import DataError, HftuneError
 from hftune.inference import file_labels, row_files
 from hftune.inference.predictor import Predictor
@@ -50,13 +50,13 @@ def test_people_get_bars_and_no_control_characters(classifier: Path, capsys: pyt
 def test_bars_with_long_names_fit_in_80_columns() -> None:
     shares = {"a label with a name of many words": 0.75, "another label with a long name": 0.25}
     for label in ("a label with a name of many words", ["another label with a long name"]):
-        shown = prediction_lines({"label": label, "probabilities": shares}, io.StringIO())
+        shown = prediction_lines({"label": label, "probabilities": shares})
         assert all(len("  " + line) <= 80 for line in shown)
 
 
 def test_chinese_and_emoji_take_two_columns(classifier: Path, capsys: pytest.CaptureFixture[str]) -> None:
     shares = {"一个非常非常非常非常长的标签名称": 0.75, "🙂": 0.25}
-    for line in prediction_lines({"label": "🙂", "probabilities": shares}, io.StringIO()):
+    for line in prediction_lines({"label": "🙂", "probabilities": shares}):
         assert columns_of("  " + line) <= 80 and columns_of(line[: line.index("░")].rstrip("█ ")) <= 24
     assert cli.run(["predict", str(classifier), "好" * 100]) == 0
     assert max(map(columns_of, capsys.readouterr().out.splitlines())) <= 80

@@ -16,8 +16,8 @@ from typing import Any
 
 import pytest
 
-from hftune.inference import protocol
-from hftune.inference.protocol import Events, lines
+from hftune.asking import protocol
+from hftune.asking.protocol import Events, lines
 from hftune.inference.worker import Worker
 
 LAST = ("done", "error")

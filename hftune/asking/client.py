@@ -9,17 +9,18 @@ import subprocess
 import sys
 import tempfile
 import threading
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from signal import SIGKILL, SIGTERM
 from types import TracebackType
 from typing import Any
 
+from hftune.asking.protocol import MAX_LINE, VERSION, Id, RequestError
 from hftune.errors import HftuneError
-from hftune.inference.protocol import MAX_LINE, VERSION, Id, RequestError
 
 Event = dict[str, Any]
 ENDS = ("done", "error")
+COMMAND = (sys.executable, "-P", "-m", "hftune", "worker")
 LAST_WORDS = 800  # characters of the worker's stderr shown when it dies
 
 
@@ -34,16 +35,27 @@ class WorkerClient:
     ends by itself when this process does, however that happens.
     """
 
-    def __init__(self, arguments: Sequence[str]) -> None:
-        """`arguments` are those of `hftune worker`."""
+    def __init__(
+        self,
+        arguments: Sequence[str],
+        command: Sequence[str] = COMMAND,
+        on_end: Callable[[], None] | None = None,
+    ) -> None:
+        """`arguments` are those of `command`; `on_end` is called from a thread when the worker writes no more."""
+        self._on_end = on_end
+        self._writing = threading.Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
-        self._process = subprocess.Popen(
-            [sys.executable, "-P", "-m", "hftune", "worker", *arguments],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._stderr,
-            start_new_session=True,
-        )
+        try:
+            self._process = subprocess.Popen(
+                [*command, *arguments],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=self._stderr,
+                start_new_session=True,
+            )
+        except BaseException:
+            self._stderr.close()
+            raise
         self._ids = itertools.count(1)
         self._events: queue.Queue[Event | None] = queue.Queue()
         threading.Thread(target=self._read, name="worker-events", daemon=True).start()
@@ -58,10 +70,11 @@ class WorkerClient:
             raise RequestError("too-long", message, "Send a shorter text, or begin a new conversation.")
         assert self._process.stdin is not None
         try:
-            self._process.stdin.write(line + b"\n")
-            self._process.stdin.flush()
-        except BrokenPipeError:
-            raise self._death() from None
+            with self._writing:  # cancel comes from another thread
+                self._process.stdin.write(line + b"\n")
+                self._process.stdin.flush()
+        except (BrokenPipeError, ValueError):
+            raise self.death() from None
         return number
 
     def next_event(self, id: Id) -> Event:
@@ -73,7 +86,7 @@ class WorkerClient:
             event = self._events.get()
             if event is None:
                 self._events.put(None)
-                raise self._death()
+                raise self.death()
             if event.get("id") == id:
                 return event
 
@@ -81,8 +94,18 @@ class WorkerClient:
         """Ask the worker to end a request early; its events still come."""
         self.request("cancel", target=target)
 
+    @property
+    def process_id(self) -> int:
+        """The process id of the worker."""
+        return self._process.pid
+
+    def end(self) -> None:
+        """Ask the worker to end now, whatever it does; waits for nothing, from any thread. `close` still follows."""
+        with suppress(OSError):
+            self._process.send_signal(SIGTERM)
+
     def close(self) -> None:
-        """End the worker."""
+        """End the worker and wait until it has."""
         assert self._process.stdin is not None
         with suppress(OSError):
             self._process.stdin.close()
@@ -105,15 +128,21 @@ class WorkerClient:
 
     def _read(self) -> None:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
-            with suppress(ValueError):
-                self._events.put(json.loads(line))
+        with self._process.stdout as lines:
+            for line in lines:
+                with suppress(ValueError):
+                    self._events.put(json.loads(line))
         self._events.put(None)
+        if self._on_end is not None:
+            self._on_end()
 
-    def _death(self) -> WorkerDied:
+    def death(self) -> WorkerDied:
+        """Wait for a worker that has ended or is about to; return how it ended, with its last words as the hint."""
         code = self._process.wait()
-        self._stderr.seek(0)
-        words = self._stderr.read().decode("utf-8", "replace").strip()[-LAST_WORDS:]
+        words = ""
+        with suppress(ValueError):  # it is closed
+            self._stderr.seek(0)
+            words = self._stderr.read().decode("utf-8", "replace").strip()[-LAST_WORDS:]
         if words.startswith("hftune: "):
             message, _, hint = words.removeprefix("hftune: ").partition("\n")
             return WorkerDied(message, hint.strip(), exit_code=code if code > 0 else None)

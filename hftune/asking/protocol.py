@@ -129,5 +129,12 @@ def whole_field(body: Mapping[str, Any], key: str, least: int, default: int | No
     return value
 
 
+def flag_field(body: Mapping[str, Any], key: str) -> bool:
+    value = body.get(key, False)
+    if not isinstance(value, bool):
+        raise RequestError("bad-request", f"{key} is neither true nor false")
+    return value
+
+
 def _no_constant(name: str) -> float:
     raise ValueError(f"{name} is no JSON")
