@@ -21,6 +21,7 @@ from .completion import History
 from .execution import Execution
 from .machine import Machine
 from .screens.base import Place
+from .turns import Turns
 from .watch import RunStore
 
 if TYPE_CHECKING:
@@ -120,8 +121,7 @@ class HftuneApp(App[str]):
         self._reads, self._shows_traces = reads, debug
         self._recipes: list[KnownRecipe] | None = None
         self._last_interrupt = float("-inf")
-        self._typed_ahead: list[events.Key | events.Paste] | None = None  # while a place is on its way
-        self._arrived = float("-inf")
+        self.turns = Turns(self, super().on_event)
         self._mouse = True
 
     # What places and widgets ask for.
@@ -151,25 +151,15 @@ class HftuneApp(App[str]):
         if self.current_mode == name:
             place.take_arrival()
         else:
-            self._typed_ahead = self._typed_ahead or []
+            self.turns.hold()
             self.switch_mode(name)
 
     async def on_event(self, event: events.Event) -> None:
-        """Keep what is typed while a place is on its way: it is meant for that place, which has no focus yet."""
-        if isinstance(event, events.Key | events.Paste):
-            if self._typed_ahead is not None:
-                self._typed_ahead.append(event)
-                return
-            if event.is_forwarded and event.time < self._arrived:  # went to the place that was left, and comes back
-                event = _typed_again(event)
-        await super().on_event(event)
-
-    async def take_typed_ahead(self) -> None:
-        """Give the place that has arrived what was typed meanwhile."""
-        typed, self._typed_ahead = self._typed_ahead or [], None
-        self._arrived = time.monotonic()  # the clock of events
-        for event in typed:
-            await super().on_event(_typed_again(event))
+        """Let what is typed have its turn."""
+        if isinstance(event, events.Key | events.Paste) and not event.is_forwarded:
+            await self.turns.take(event)
+        else:
+            await super().on_event(event)
 
     def execute(self, text: str) -> None:
         """Carry out a slash command as it was typed; what is wrong with it is said above the prompt."""
@@ -412,8 +402,3 @@ class HftuneApp(App[str]):
         said = sanitize(text, lines=True)
         self._exit_renderables.append(Text(said))
         self._close_messages_no_wait()
-
-
-def _typed_again(event: events.Key | events.Paste) -> events.Event:
-    """Return the event as the terminal sends it: one that was passed on to a widget is not passed on again."""
-    return events.Paste(event.text) if isinstance(event, events.Paste) else events.Key(event.key, event.character)

@@ -188,6 +188,17 @@ def test_only_drawing_uses_widgets_that_show_any_text():
     assert found == []
 
 
+def test_no_handler_calls_that_of_the_class_above():
+    """Textual calls the `on_…` of every class in turn: called once more by name, a place made its timer twice."""
+    found = [
+        f"{place(module, node)}: {called(node)}"
+        for module, node in nodes()
+        if called(node).startswith("on_") and called(node) != "on_event"  # on_event is the one that calls them
+        if isinstance(node.func, ast.Attribute) and called(node.func.value) == "super"
+    ]
+    assert found == []
+
+
 def test_nothing_is_read_as_markup():
     found = []
     for module, node in nodes():

@@ -9,6 +9,7 @@ from hftune_tui.app import PLACES, HftuneApp
 from hftune_tui.screens.dialogs import Confirm, Reading
 from hftune_tui.screens.output import OutputScreen
 from hftune_tui.screens.palette import Palette
+from hftune_tui.widgets.prompt import Prompt
 from textual import events
 
 from hftune.runs import layout
@@ -61,6 +62,22 @@ async def test_what_is_typed_while_a_place_is_on_its_way_is_for_that_place(opene
         assert chat.prompt.text == "xqis it good" and app.screen is app.place
 
 
+async def test_text_that_comes_in_pieces_while_a_place_is_on_its_way_keeps_its_order(opened, three):
+    async with opened() as (app, pilot):
+        for turns in range(16):
+            app.go("runs")
+            await until(pilot, lambda: app.place.NAME == "runs" and app.focused is not None)
+            all_at_once(app, "G", "c", *"wha", "backspace", "a")
+            for _ in range(turns):
+                await asyncio.sleep(0)
+            all_at_once(app, *"t is it")
+            await until(
+                pilot, lambda: app.place.NAME == "chat" and app.place.is_mounted and len(app.place.prompt.text) == 10
+            )
+            assert app.place.prompt.text == "what is it", turns
+            app.place.prompt.query_one(Prompt).write("")
+
+
 async def test_keys_of_this_place_are_listed_with_their_names(opened):
     async with opened() as (app, pilot):
         await pilot.press("question_mark")
@@ -89,7 +106,7 @@ async def test_the_palette_takes_letters_and_enter_that_come_all_at_once(opened)
     async with opened() as (app, pilot):
         await pilot.press("ctrl+p")
         await pilot.pause()
-        all_at_once(app, *"/compare", "enter")
+        all_at_once(app, *"/compq", "backspace", *"are", "enter")
         await until(pilot, lambda: app.place.NAME == "compare")
 
 

@@ -46,6 +46,13 @@ async def test_keys_that_come_all_at_once_are_taken_in_their_order(in_prompt, ta
         assert taken == ["ab\nc"]
 
 
+async def test_tab_takes_what_the_letters_just_before_it_have_found(in_prompt, taken):
+    async with in_prompt() as (prompt, pilot):
+        all_at_once(prompt.app, *"/comq", "backspace", "tab", "x")
+        await until(pilot, lambda: prompt.text.endswith("x"))
+        assert prompt.text == "/compare x"
+
+
 async def test_two_slashes_send_a_text_that_begins_with_one(in_prompt, taken):
     async with in_prompt() as (prompt, pilot):
         prompt.write("//etc is a folder")

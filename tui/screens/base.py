@@ -166,7 +166,7 @@ class Place(Screen[None]):
                 self.prompt.enter()
             else:
                 self.focus_body()
-            self.app.call_later(self.app.take_typed_ahead)  # after the focus, which waits in the same queue
+            self.app.call_later(self.app.turns.release)  # after the focus, which waits in the same queue
         self.update_now()
 
     def update_now(self) -> None:

@@ -191,12 +191,12 @@ class ChatScreen(Place):
             return "chat"
         return f"chat › {names(self.session)}  {PHASE_MARKS[self.session.phase.name]}"
 
+    # Textual calls the place's own handlers of the same names too.
+
     def on_mount(self) -> None:
-        super().on_mount()
         self._fast = self.set_interval(FAST_SECONDS, self._tick, pause=True)
 
     def on_screen_suspend(self) -> None:
-        super().on_screen_suspend()
         self._fast.pause()
 
     def on_key(self) -> None:
@@ -291,7 +291,6 @@ class ChatScreen(Place):
             self.query_one(Transcript).page(pages)
 
     def on_resize(self, event: events.Resize) -> None:
-        super().on_resize(event)
         self._drawn = ()
 
     # Keys

@@ -14,7 +14,6 @@ from textual.widgets import Input
 
 from ..completion import Candidate, best
 from ..drawing import Words, clip, columns_of, pad, plain, sanitize
-from ..widgets.in_turn import InTurn
 
 if TYPE_CHECKING:
     from ..app import HftuneApp
@@ -34,17 +33,17 @@ class Entry:
     ask: bool = False
 
 
-class Palette(InTurn, ModalScreen[Entry | None]):
+class Palette(ModalScreen[Entry | None]):
     """Letters narrow the list, arrows choose, Enter does it."""
 
     app: HftuneApp
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "close", id="palette.close", priority=True),
-        Binding("down,ctrl+n", "in_turn('move', 1)", "down", id="palette.down", priority=True),
-        Binding("up,ctrl+p", "in_turn('move', -1)", "up", id="palette.up", priority=True),
-        Binding("pagedown", "in_turn('move', 10)", "ten down", id="palette.page_down", priority=True),
-        Binding("pageup", "in_turn('move', -10)", "ten up", id="palette.page_up", priority=True),
-        Binding("enter", "in_turn('choose')", "do it", id="palette.choose", priority=True),
+        Binding("down,ctrl+n", "move(1)", "down", id="palette.down", priority=True),
+        Binding("up,ctrl+p", "move(-1)", "up", id="palette.up", priority=True),
+        Binding("pagedown", "move(10)", "ten down", id="palette.page_down", priority=True),
+        Binding("pageup", "move(-10)", "ten up", id="palette.page_up", priority=True),
+        Binding("enter", "choose", "do it", id="palette.choose", priority=True),
     ]
 
     def __init__(self, entries: Sequence[Entry]) -> None:

@@ -20,7 +20,6 @@ from ..estimating import Estimating, estimate_lines
 from ..recipe_edit import COMMON, common_values, set_value
 from ..recipe_text import describe_path, problems, said
 from ..widgets.entries import Entries, Entry
-from ..widgets.in_turn import InTurn
 
 if TYPE_CHECKING:
     from ..app import HftuneApp
@@ -88,15 +87,15 @@ class AskName(ModalScreen[str | None]):
         self.dismiss(None)
 
 
-class ShortForm(InTurn, ModalScreen[str | None]):
+class ShortForm(ModalScreen[str | None]):
     """The common keys of a recipe, one a line; Enter gives the text with those that changed."""
 
     app: HftuneApp  # type: ignore[assignment, unused-ignore]
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "close", "leave all as it is", id="form.close"),
-        Binding("down,tab", "in_turn('go', 1)", "next key", id="form.next", priority=True),
-        Binding("up,shift+tab", "in_turn('go', -1)", "previous key", id="form.previous", priority=True),
-        Binding("enter", "in_turn('take')", "take all", id="form.take", priority=True),
+        Binding("down,tab", "go(1)", "next key", id="form.next", priority=True),
+        Binding("up,shift+tab", "go(-1)", "previous key", id="form.previous", priority=True),
+        Binding("enter", "take", "take all", id="form.take", priority=True),
     ]
     DEFAULT_CSS = """
     ShortForm Horizontal { height: 1; }

@@ -13,11 +13,10 @@ from textual.message import Message
 from textual.widgets import Input
 
 from ..drawing import Words, line
-from .in_turn import InTurn
 from .run_table import RunTable
 
 
-class FilterLine(InTurn, Horizontal):
+class FilterLine(Horizontal):
     """Shown while something is looked for. Letters narrow the list; Enter keeps that, Esc takes it away."""
 
     DEFAULT_CSS = """
@@ -28,7 +27,7 @@ class FilterLine(InTurn, Horizontal):
     """
     BINDINGS: ClassVar[list[BindingType]] = [
         Binding("escape", "clear", "show all runs again", id="filter.clear"),
-        Binding("enter,down", "in_turn('keep')", "go to the list", id="filter.keep", priority=True),
+        Binding("enter,down", "keep", "go to the list", id="filter.keep", priority=True),
     ]
 
     @dataclass

@@ -10,16 +10,14 @@ from textual.binding import Binding, BindingType
 from textual.message import Message
 from textual.widgets import Input
 
-from .in_turn import InTurn
 
-
-class Finder(InTurn, Input):
+class Finder(Input):
     """Tells what is typed as it is typed; Enter keeps it, Esc forgets it."""
 
     DEFAULT_CSS = "Finder { height: 1; border: none; padding: 0; background: $panel; display: none; }"
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("escape", "in_turn('forget')", "forget what was looked for", id="finder.forget", priority=True),
-        Binding("enter", "in_turn('keep')", "keep it", id="finder.keep", priority=True),
+        Binding("escape", "forget", "forget what was looked for", id="finder.forget", priority=True),
+        Binding("enter", "keep", "keep it", id="finder.keep", priority=True),
     ]
 
     @dataclass

@@ -13,7 +13,6 @@ from textual.widgets import TextArea
 from ..completion import Candidate
 from ..drawing import Words, clip, columns_of, line, pad, plain, sanitize
 from ..messages import PromptLeft, PromptSubmitted, TranscriptScrolled
-from .in_turn import InTurn
 
 if TYPE_CHECKING:
     from ..app import HftuneApp
@@ -23,17 +22,17 @@ MOST_LINES = 6
 NAME_COLUMNS = 34
 
 
-class Prompt(InTurn, TextArea):
+class Prompt(TextArea):
     """Where one writes. Keys that mean something else here than in a text area are taken first."""
 
     app: HftuneApp
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("enter", "in_turn('send')", "send", id="prompt.send", priority=True),
-        Binding("shift+enter,ctrl+j", "in_turn('new_line')", "new line", id="prompt.new_line", priority=True),
-        Binding("tab", "in_turn('take')", "take the suggestion", id="prompt.take", priority=True),
-        Binding("escape", "in_turn('leave')", "leave the prompt", id="prompt.leave", priority=True),
-        Binding("up", "in_turn('move', -1)", "suggestion or older line", id="prompt.up", priority=True),
-        Binding("down", "in_turn('move', 1)", "suggestion or newer line", id="prompt.down", priority=True),
+        Binding("enter", "send", "send", id="prompt.send", priority=True),
+        Binding("shift+enter,ctrl+j", "new_line", "new line", id="prompt.new_line", priority=True),
+        Binding("tab", "take", "take the suggestion", id="prompt.take", priority=True),
+        Binding("escape", "leave", "leave the prompt", id="prompt.leave", priority=True),
+        Binding("up", "move(-1)", "suggestion or older line", id="prompt.up", priority=True),
+        Binding("down", "move(1)", "suggestion or newer line", id="prompt.down", priority=True),
         Binding("pageup", "scroll_transcript(-1)", "scroll up", id="prompt.page_up", priority=True),
         Binding("pagedown", "scroll_transcript(1)", "scroll down", id="prompt.page_down", priority=True),
     ]

@@ -18,12 +18,11 @@ from hftune.sanitize import sanitize
 from ..completion import Candidate
 from ..recipe_place import KEY, comment_start
 from ..recipe_text import Completion, complete
-from .in_turn import InTurn
 
 INDENT = "  "
 
 
-class RecipeEditor(InTurn, TextArea):
+class RecipeEditor(TextArea):
     """Keys that mean something else here than in a text area are taken first."""
 
     COMPONENT_CLASSES: ClassVar[set[str]] = {"editor--key", "editor--comment", "editor--problem"}
@@ -35,13 +34,11 @@ class RecipeEditor(InTurn, TextArea):
     RecipeEditor .editor--problem { color: $error; text-style: bold underline; }
     """
     BINDINGS: ClassVar[list[BindingType]] = [
-        Binding("tab,ctrl+space,ctrl+@", "in_turn('complete')", "complete", id="editor.complete", priority=True),
-        Binding("enter", "in_turn('enter')", "new line, or take what is offered", id="editor.enter", priority=True),
-        Binding(
-            "escape", "in_turn('escape')", "close what is offered; back to the list", id="editor.back", priority=True
-        ),
-        Binding("up", "in_turn('step', -1)", "line above, or what is offered before", id="editor.up", priority=True),
-        Binding("down", "in_turn('step', 1)", "line below, or what is offered next", id="editor.down", priority=True),
+        Binding("tab,ctrl+space,ctrl+@", "complete", "complete", id="editor.complete", priority=True),
+        Binding("enter", "enter", "new line, or take what is offered", id="editor.enter", priority=True),
+        Binding("escape", "escape", "close what is offered; back to the list", id="editor.back", priority=True),
+        Binding("up", "step(-1)", "line above, or what is offered before", id="editor.up", priority=True),
+        Binding("down", "step(1)", "line below, or what is offered next", id="editor.down", priority=True),
     ]
 
     class OfferChanged(Message):
