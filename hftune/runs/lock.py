@@ -12,13 +12,15 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from hftune.cache import cache_folder
-from hftune.errors import InterruptedRun, RunLockedError
+from hftune.errors import InterruptedRun, RunError, RunLockedError
 from hftune.runs import layout, process
-from hftune.runs.reader import lasting_name
+from hftune.runs.reader import lasting_name, load_state
+from hftune.runs.state import ACTIVE
 
 QUEUE_DIR_VARIABLE = "HFTUNE_QUEUE_DIR"
 NO_QUEUE_VARIABLE = "HFTUNE_NO_QUEUE"
 POLL_SECONDS = 0.2
+LEAVING_SECONDS = 10.0  # that a process may take to end, once it has told how its run ended
 _held: set[int] = set()
 
 
@@ -37,11 +39,12 @@ os.register_at_fork(after_in_child=_close_in_child)
 def run_lock(path: Path, note: str = "") -> Iterator[None]:
     """Hold a run; raises RunLockedError (exit 73) naming the process that holds it.
 
-    `note` says what the owner does with it ("training"); it stands in the message that others get.
+    A process whose run has ended already is waited for: it is about to let go. `note` says what the owner does with it
+    ("training"); it stands in the message that others get.
     """
     descriptor = _open(path / layout.LOCK)
     try:
-        if not _try(descriptor):
+        if not (_try(descriptor) or _take_over(descriptor, path)):
             name = lasting_name(path)
             raise RunLockedError(
                 f"run {path.name} is in use by {_owner(path / layout.LOCK)}",
@@ -114,6 +117,17 @@ def _try(descriptor: int) -> bool:
     except BlockingIOError:
         return False
     return True
+
+
+def _take_over(descriptor: int, run: Path) -> bool:
+    """Wait for a process that has told how the run ended and only has to end itself; tell whether the lock was free."""
+    limit = time.monotonic() + LEAVING_SECONDS
+    with suppress(RunError):  # no state: nothing has ended
+        while load_state(run).status not in ACTIVE and time.monotonic() < limit:
+            time.sleep(POLL_SECONDS)
+            if _try(descriptor):
+                return True
+    return False
 
 
 def _sign(descriptor: int, note: str) -> None:

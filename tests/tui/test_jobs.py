@@ -148,6 +148,7 @@ def test_a_bad_override_of_a_resume_changes_nothing(stopped, no_process):
 
 
 def test_a_run_in_use_or_done_is_not_resumed(stopped, no_process):
+    set_state(stopped, status="training")
     with run_lock(stopped), pytest.raises(RunLockedError):
         jobs.resume(stopped)
     set_state(stopped, status="done")

@@ -3,12 +3,15 @@
 import json
 import os
 import threading
+import time
+from contextlib import ExitStack
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
 from hftune.errors import InterruptedRun, RunLockedError
-from hftune.runs import layout, process
+from hftune.runs import layout, lock, process
 from hftune.runs.devices import devices_of
 from hftune.runs.lock import device_lock, queue_dir, run_lock
 
@@ -22,6 +25,27 @@ def test_a_second_holder_is_told_who_has_the_run(tmp_path):
     assert "hftune watch" in caught.value.hint
     with run_lock(tmp_path):
         pass
+
+
+def test_a_process_whose_run_has_ended_is_waited_for(tmp_path, monkeypatch):
+    (tmp_path / layout.STATE).write_text('{"status": "stopped"}')
+    with ExitStack() as leaving:
+        leaving.enter_context(run_lock(tmp_path, "training"))
+        monkeypatch.setattr(lock, "time", SimpleNamespace(**{**vars(time), "sleep": lambda _: leaving.close()}))
+        with run_lock(tmp_path):
+            pass
+
+
+@pytest.mark.parametrize(("status", "waits"), [("training", 0), ("stopped", 3)])
+def test_a_process_that_works_or_does_not_end_keeps_the_run(tmp_path, monkeypatch, status, waits):
+    (tmp_path / layout.STATE).write_text(json.dumps({"status": status}))
+    waited = []
+    clock = {"sleep": waited.append, "monotonic": lambda: len(waited) * lock.LEAVING_SECONDS / 3}
+    with run_lock(tmp_path):
+        monkeypatch.setattr(lock, "time", SimpleNamespace(**{**vars(time), **clock}))
+        with pytest.raises(RunLockedError), run_lock(tmp_path):
+            pass
+    assert len(waited) == waits
 
 
 @pytest.mark.parametrize("content", ["", "{", "[]", '{"pid": "x"}'])
