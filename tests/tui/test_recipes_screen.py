@@ -20,7 +20,7 @@ from hftune.errors import HftuneError
 from hftune.recipe.load import load_recipe, shipped_folder
 from hftune.runs import layout
 
-from .conftest import all_at_once, text_of, until
+from .conftest import all_at_once, notice, text_of, until
 
 GOOD = """\
 name: mine
@@ -344,6 +344,17 @@ async def test_escape_closes_what_is_offered_and_typing_does(opened, mine):
         assert editing.editor.candidates == () and editing.editor.text.endswith("optim: s")
 
 
+async def test_tab_where_nothing_can_stand_says_so(opened, mine):
+    async with opened() as (app, pilot):
+        editing = await edit(app, pilot)
+        editing.editor.load_text("training:\n  optim: zzzz")
+        editing.editor.move_cursor((1, 13))
+        await pilot.press("tab")
+        await pilot.pause()
+        assert notice(app) == "! nothing can be completed here"
+        assert editing.editor.text.endswith("optim: zzzz") and editing.editor.candidates == ()
+
+
 async def test_enter_keeps_the_indentation_and_goes_into_a_section(opened, mine):
     async with opened() as (app, pilot):
         editing = await edit(app, pilot)
@@ -603,6 +614,23 @@ async def test_the_short_form_changes_a_line_and_launches(opened, mine, launched
         await until(pilot, lambda: app.place.NAME == "watch")
         assert load_recipe(launched[0] / layout.RECIPE).training.per_device_train_batch_size == 8
         assert mine.read_text() == GOOD
+
+
+async def test_the_short_form_says_what_is_wrong_with_a_value_as_it_is_typed(opened, mine, launched):
+    async with opened() as (app, pilot):
+        await arrive(app, pilot)
+        await pilot.press("s")
+        await pilot.pause()
+        await pilot.press("down", "down", "x")
+        await pilot.pause()
+        said = str(app.screen.query_one("#form-said").visual)
+        assert said.startswith("✗ 8:21 training.num_train_epochs: found the text '2x', expected a number")
+        await pilot.press("backspace")
+        await pilot.pause()
+        assert str(app.screen.query_one("#form-said").visual) == ""
+        await pilot.press("x", "enter", "enter")  # taken as it is, and then to be launched
+        await until(pilot, lambda: "expected a number" in notice(app))
+        assert launched == []
 
 
 async def test_values_that_come_all_at_once_go_into_their_keys(opened, mine, launched):
