@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+import signal
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -223,6 +225,8 @@ class HftuneApp(App[str]):
         return self.places[name]
 
     def on_mount(self) -> None:
+        if not self.is_headless:  # else the shell would stand on the app's screen, the keyboard still the app's
+            asyncio.get_running_loop().add_signal_handler(signal.SIGTERM, partial(self.leave, asked=True))
         self._read_settings()
         self.call_after_refresh(self._look_at_machine)
         self.set_interval(MACHINE_SECONDS, self._look_at_machine)
@@ -380,8 +384,9 @@ class HftuneApp(App[str]):
     def leave(self, asked: bool = False) -> None:
         """End the app, after a question where something would be lost; jobs go on, and the last line says so."""
         lost = next(filter(None, (place.unsaved() for place in self.places.values())), "")
-        if lost and not asked and len(self.screen_stack) == 1:
-            self.ask_confirm(f"{lost}.\nQuit all the same?", "Quit", lambda: self.leave(asked=True))
+        question = f"{lost}.\nQuit all the same?"
+        if lost and not asked and getattr(self.screen, "question", "") != question:  # asked again: that is an answer
+            self.ask_confirm(question, "Quit", lambda: self.leave(asked=True))
             return
         for place in self.places.values():
             place.leave()

@@ -2,89 +2,23 @@
 
 from __future__ import annotations
 
-import fcntl
 import json
-import os
-import pty
 import re
-import select
-import struct
-import sys
-import termios
-import time
 from collections.abc import Callable
 from pathlib import Path
 
 from .conftest import evaluated, train
+from .real_terminal import SEQUENCE, Terminal
 
-SECONDS = 20
-APP = Path(__file__).parent / "hostile_app.py"
 # The clipboard, the window's title, a device string, a report, blinking, a reset, a bell: also with 8-bit introducers.
 ATTACK = (
     "\x1b]52;c;b3duZWQ=\x07\x1b]0;owned\x1b\\\x1bPq#owned\x1b\\\x1b[6n\x1b[5m\x1bc\x07\x9d0;x\x9c\x9b5m\x90q\x9c\x0e"
 )
-SEQUENCE = re.compile(
-    r"\x1b(?:[\]PX^_][^\x07\x1b]*(?:\x07|\x1b\\)?|\[[0-?]*[ -/]*[@-~]|[ -/]*[0-~])"
-    r"|[\x00-\x08\x0b\x0c\x0e-\x1a\x1c-\x1f\x7f-\x9f]"
-)
-
 # Colours and weights (never blinking), positions, the modes that Textual sets and asks for, the keyboard, the pointer.
 OURS = re.compile(
     r"\x1b(?:\[(?!5m)[\d;]*m|\[\d+;\d+H|\[\?(?:7|25|1000|1003|1004|1006|1015|1049|2004)[hl]|\[\?(?:2026|2048)\$p"
     r"|\[(?:>25|<)u|\]22;default\x07)"
 )
-
-
-class Terminal:
-    """The app in a pseudo-terminal of 140x40; `raw` is all that it wrote."""
-
-    def __init__(self, folder: Path) -> None:
-        self._process, self._end = pty.fork()
-        if self._process == 0:
-            os.chdir(folder)
-            os.execve(
-                sys.executable,
-                [sys.executable, str(APP), str(folder / "runs")],
-                {**os.environ, "TERM": "xterm-256color", "COLORTERM": "truecolor", "COLUMNS": "140", "LINES": "40"},
-            )
-        fcntl.ioctl(self._end, termios.TIOCSWINSZ, struct.pack("HHHH", 40, 140, 0, 0))
-        self._bytes, self._seen = b"", 0
-
-    @property
-    def raw(self) -> str:
-        return self._bytes.decode("utf-8", "replace")
-
-    def shows(self, *words: str) -> None:
-        """Wait until all of these were written since the last key."""
-        limit = time.monotonic() + SECONDS
-        while not all(word in (text := SEQUENCE.sub("", self.raw[self._seen :])) for word in words):
-            assert time.monotonic() < limit, f"{words} not in {text[-3000:]}"
-            self._read(1)
-
-    def press(self, keys: str) -> None:
-        self._seen = len(self.raw)
-        os.write(self._end, keys.encode())
-
-    def leave(self) -> str:
-        """Quit; return all that was written."""
-        self.press("\x11")
-        limit = time.monotonic() + SECONDS
-        while self._read(1):
-            assert time.monotonic() < limit
-        os.waitpid(self._process, 0)
-        os.close(self._end)
-        return self.raw
-
-    def _read(self, seconds: float) -> bool:
-        """Take in what is there; False once nothing more can come."""
-        if not select.select([self._end], [], [], seconds)[0]:
-            return True
-        try:
-            data = os.read(self._end, 65536)
-        except OSError:  # the other end is closed
-            return False
-        self._bytes += data
-        return bool(data)
 
 
 def fill(folder: Path, make_run: Callable[..., Path], attack: str) -> None:

@@ -504,7 +504,13 @@ async def test_quitting_asks_about_what_is_not_saved(opened, mine):
         await pilot.press("escape")
         await pilot.pause()
         assert app.is_running and app.place.edits
-        await pilot.press("ctrl+q", "enter")
+        await pilot.press("f1")
+        await pilot.pause()
+        assert isinstance(app.screen, Reading)
+        app.leave()  # as ctrl+c twice does, also in a dialog
+        await pilot.pause()
+        assert isinstance(app.screen, Confirm)
+        await pilot.press("enter")
         await pilot.pause()
         assert app._exit
 

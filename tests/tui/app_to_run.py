@@ -1,4 +1,4 @@
-"""The app in a terminal with the fake worker of the chat's tests: `python hostile_app.py RUNS_DIR`."""
+"""The app in a terminal with the fake worker of the chat's tests: `python app_to_run.py RUNS_DIR`."""
 
 from __future__ import annotations
 
