@@ -15,7 +15,7 @@ def figure(value: Any) -> str:
 
 
 def duration(seconds: Any) -> str:
-    """Return seconds as `3.1s`, `42s`, `1m12s`, `2h03m`, `3d04h`."""
+    """Return seconds as `3.1s`, `42s`, `1m12s`, `2h03m`, `3d04h`, `182d`."""
     if not isinstance(seconds, int | float) or seconds != seconds or seconds in (float("inf"), float("-inf")):
         return "?"
     if 0 < seconds < 9.95:
@@ -25,7 +25,7 @@ def duration(seconds: Any) -> str:
     hours, minutes = divmod(minutes, 60)
     days, hours = divmod(hours, 24)
     if days:
-        return f"{days}d{hours:02d}h"
+        return f"{days}d{hours:02d}h" if days < 100 else f"{days}d"
     if hours:
         return f"{hours}h{minutes:02d}m"
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"

@@ -72,6 +72,17 @@ def test_at_80_columns_a_row_says_what_matters():
     assert line_of(row(), 80) == "  bert-cls-0000             ✓ done        500/500     accuracy 0.861  3m20s ago "
 
 
+@pytest.mark.parametrize("count", [2, 50])
+async def test_every_column_is_whole_beside_the_scrollbar(count):
+    app = Host(many(count))
+    async with app.run_test(size=(80, 24)) as pilot:
+        await pilot.pause()
+        assert app.table.show_vertical_scrollbar == (count == 50)
+        room = app.table.scrollable_content_region.width
+        shown = [line[:room].rstrip() for line in app.lines()[:2]]
+        assert shown[0].endswith(" AGE OR ETA") and shown[1].endswith(" ago")
+
+
 def test_wider_screens_say_why_and_when(monkeypatch):
     failed = replace(DONE, status="failed", reason="out of memory")
     assert "out of memory" not in line_of(row(state=failed), 80)

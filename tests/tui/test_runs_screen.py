@@ -22,14 +22,14 @@ async def test_the_list_says_what_each_run_does(opened, three, make_run):
     make_run("gone-20260107-000000-0004", "training", **gone)
     async with opened() as (app, _):
         assert [line[:41].rstrip() for line in lines(app)[1:9]] == [
-            "  RUN                       STATUS",
-            "▸ gone-0004                 ? lost",
-            "  broken-0003               ! unreadable",
-            "  later-0002                ✓ done ↑",
-            "  waits-0001                ◌ queued",
-            "  bert-cls-000c             ● training",
-            "  gpt2-gen-000b             ✗ failed",
-            "  bert-lora-000a            ✓ done",
+            "  RUN                      STATUS",
+            "▸ gone-0004                ? lost",
+            "  broken-0003              ! unreadable",
+            "  later-0002               ✓ done ↑",
+            "  waits-0001               ◌ queued",
+            "  bert-cls-000c            ● training",
+            "  gpt2-gen-000b            ✗ failed",
+            "  bert-lora-000a           ✓ done",
         ]
         assert "315/500 63% loss 0.4121     ETA 1m12s" in lines(app)[6]
         assert "accuracy 0.861  1m40s ago" in lines(app)[8]

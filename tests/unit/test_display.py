@@ -235,6 +235,7 @@ def test_a_table_has_a_metric_a_line_and_a_split_a_column():
         (duration(72), "1m12s"),
         (duration(7385), "2h03m"),
         (duration(90000 + 3 * 86400), "4d01h"),
+        (duration(182.5 * 86400), "182d"),  # ten columns with " ago"
         (duration(None), "?"),
         (duration(float("nan")), "?"),
         (size(512), "512 B"),

@@ -38,6 +38,7 @@ class RunTable(ScrollView, can_focus=True):
         height: 1fr;
         overflow-x: hidden;
         scrollbar-size-vertical: 1;
+        scrollbar-gutter: stable;
         & > .run-table--heading { color: $muted; }
         & > .run-table--name { color: $foreground; }
         & > .run-table--muted { color: $muted; }
@@ -336,7 +337,7 @@ class RunTable(ScrollView, can_focus=True):
         self._forget_painted()
 
     def on_resize(self, event: Resize) -> None:
-        self._columns = run_columns.columns_for(self.size.width)
+        self._columns = run_columns.columns_for(self.scrollable_content_region.width)
         self._forget_painted()
         self._show_cursor()
 
