@@ -31,6 +31,13 @@ def duration(seconds: Any) -> str:
     return f"{minutes}m{rest:02d}s" if minutes else f"{rest}s"
 
 
+def ago(seconds: float) -> str:
+    """Return how long ago something was, in what changes once a minute at most: `just now`, `3m ago`, `2h03m ago`."""
+    if seconds < 60:
+        return "just now"
+    return f"{int(seconds // 60)}m ago" if seconds < 3600 else f"{duration(seconds)} ago"
+
+
 def size(count: Any) -> str:
     """Return bytes as `512 B`, `45.5 MiB`, `1.92 GiB`."""
     if not isinstance(count, int | float):

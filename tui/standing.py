@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from hftune.figures import duration, figure, many, size
+from hftune.figures import ago, duration, figure, many, size
 from hftune.runs import process
 from hftune.runs.following import mapping, whole
 
@@ -229,7 +229,7 @@ def _pace(run: FollowedRun, now: float) -> list[Part | Line]:
     if spent:
         parts.append(f"elapsed {duration(spent)}")
     elif run.state is not None and run.state.status in ("preparing", "queued") and run.state.created:
-        parts.append(f"begun {duration(max(0.0, now - run.state.created))} ago")
+        parts.append(f"begun {ago(now - run.state.created)}")
     if run.following.attempt > 1:
         parts.append(f"attempt {run.following.attempt}")
     if run.state is not None and is_elsewhere(run):

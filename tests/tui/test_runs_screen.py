@@ -32,7 +32,7 @@ async def test_the_list_says_what_each_run_does(opened, three, make_run):
             "  bert-lora-000a           ✓ done",
         ]
         assert "315/500 63% loss 0.4121     ETA 1m12s" in lines(app)[6]
-        assert "accuracy 0.861  1m40s ago" in lines(app)[8]
+        assert "accuracy 0.861  1m ago" in lines(app)[8]
         assert "1 running · 1 queued · 2 done" in lines(app)[0]
         assert lines(app)[23].endswith("t Train  f Filter  c Chat  x Stop  ? Keys")
 

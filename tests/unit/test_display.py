@@ -7,7 +7,7 @@ import pytest
 
 from hftune.commands import summary
 from hftune.commands.display import Display, can_live
-from hftune.figures import count, duration, figure, size
+from hftune.figures import ago, count, duration, figure, size
 from hftune.runs.events import KINDS, Event
 from hftune.sanitize import sanitize
 
@@ -235,6 +235,10 @@ def test_a_table_has_a_metric_a_line_and_a_split_a_column():
         (duration(72), "1m12s"),
         (duration(7385), "2h03m"),
         (duration(90000 + 3 * 86400), "4d01h"),
+        (ago(-3.0), "just now"),  # the clocks of two machines
+        (ago(59.9), "just now"),
+        (ago(3599.0), "59m ago"),
+        (ago(7380.0), "2h03m ago"),
         (duration(182.5 * 86400), "182d"),  # ten columns with " ago"
         (duration(None), "?"),
         (duration(float("nan")), "?"),

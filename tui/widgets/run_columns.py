@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from typing import NamedTuple
 
-from hftune.figures import count, duration, figure
+from hftune.figures import ago, count, duration, figure
 from hftune.sanitize import pad, sanitize
 
 from ..folder import RunRow
@@ -123,7 +123,7 @@ def age_or_eta(row: RunRow, now: float) -> str:
         return f"ETA {duration(row.eta_seconds)}"
     if row.state is None or not row.state.created:
         return ""
-    return f"{duration(max(0.0, now - row.state.created))} ago"
+    return ago(now - row.state.created)
 
 
 def note(row: RunRow) -> str:
