@@ -75,7 +75,9 @@ class HftuneApp(App[str]):
         Binding("x", "stop_run", "stop the run (asks)", id="app.stop"),
         Binding("p", "obey_run('pause')", "pause the run", id="app.pause"),
         Binding("r", "obey_run('resume')", "resume the run", id="app.resume"),
-        Binding("f6", "release_mouse", "leave the mouse to the terminal, or take it back", id="app.mouse"),
+        Binding(
+            "f6", "release_mouse", "leave the mouse to the terminal, or take it back", id="app.mouse", priority=True
+        ),
         Binding("ctrl+c", "interrupt", "copy; else stop the answer; twice: quit", id="app.interrupt", priority=True),
         Binding("q,ctrl+q", "quit", "quit; jobs keep running", id="app.quit"),
     ]

@@ -296,6 +296,45 @@ async def test_another_command_runs_as_a_process_and_shows_what_it_says(opened):
         assert app.screen is app.place
 
 
+@pytest.mark.parametrize(
+    ("typed", "asked"),
+    [
+        ("/check bert_cls", ["check", "bert_cls"]),
+        ("/columns films.csv", ["columns", "films.csv"]),
+        ("/ladder bert_cls --json", ["ladder", "bert_cls", "--json"]),
+        ("/lr-find lstm_zh", ["lr-find", "lstm_zh"]),
+        ("/evaluate", ["evaluate", NAMES[0]]),  # a run that is not named is the one in front
+        ("/embed --near good", ["embed", NAMES[0], "--near", "good"]),
+        ("/predict 'a good film'", ["predict", NAMES[0], "a", "good", "film"]),
+        ("/generate 'a film'", ["generate", NAMES[0], "a", "film"]),
+        ("/resume -s training.seed=3", ["resume", "--detach", NAMES[0], "-s", "training.seed=3"]),
+        ("/run bert_cls --skip-check", ["run", "--detach", "bert_cls", "--skip-check"]),
+    ],
+)
+async def test_what_is_no_place_runs_as_on_the_command_line(
+    opened, runs, make_run, tmp_path, monkeypatch, typed, asked
+):
+    make_run(NAMES[0], "stopped", checkpoints=[5])
+    program = tmp_path / "says.sh"
+    program.write_text('#!/bin/sh\nprintf "%s " "$@"\n')
+    program.chmod(0o755)
+    async with opened() as (app, pilot):
+        monkeypatch.setattr(sys, "executable", str(program))
+        await type_in(pilot, typed)
+        await until(pilot, lambda: isinstance(app.screen, OutputScreen) and app.screen.command.code == 0)
+        said = " ".join(app.screen.command.lines).replace(f"--runs-dir {runs} ", "").replace(f"{runs}/", "")
+        assert said.split() == ["-P", "-m", "hftune", *asked]
+
+
+async def test_stop_and_quit_are_commands_too(opened, make_run):
+    run = make_run(NAMES[0], "training")
+    async with opened() as (app, pilot):
+        await type_in(pilot, "/stop")
+        await until(pilot, lambda: (run / layout.CONTROL / "stop").exists())
+        await type_in(pilot, "/quit")
+    assert app.return_value == "1 job keeps running"
+
+
 async def test_a_command_that_fails_shows_its_error(opened):
     async with opened() as (app, pilot):
         await type_in(pilot, "/recipes show nothing_such")

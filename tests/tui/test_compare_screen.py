@@ -196,12 +196,28 @@ async def test_space_leaves_a_run_out_and_takes_its_mark(compared_runs, paths):
 
 async def test_the_cursor_stays_among_the_runs_and_enter_watches(compared_runs, paths):
     async with compared_runs(paths) as (app, pilot):
-        await press(app, pilot, "k", "k")
+        await press(app, pilot, "down")
+        assert app.place.run_in_front() == paths[1]
+        await press(app, pilot, "up", "k", "k")
         assert app.place.run_in_front() == paths[0]
         await press(app, pilot, "j", "j", "j", "j")
         assert app.place.run_in_front() == paths[2]
         await press(app, pilot, "enter")
         assert app.place.NAME == "watch" and "bert-0002" in text_of(app).split("\n")[0]
+
+
+async def test_page_keys_show_more_of_what_differs(compared_runs, make_run):
+    both = []
+    for number in (1, 2):
+        keys = "".join(f"  key_{letter}: {number}\n" for letter in "abcdefghijklmnopqrstuvwxyz")
+        recipe = f"name: r\ntask: text-classification\nmodel: a/b\ntraining:\n{keys}"
+        both.append(make_run(f"bert-2026010{number}-000000-000{number}", "done", events=events(), recipe=recipe))
+    async with compared_runs(both) as (app, pilot):
+        assert "key_a" in text_of(app) and "key_z" not in text_of(app)
+        await press(app, pilot, *["pagedown"] * 30)
+        assert "key_z" in text_of(app) and "key_a" not in text_of(app)
+        await press(app, pilot, *["pageup"] * 30)
+        assert "key_a" in text_of(app)
 
 
 async def test_c_asks_the_run_or_says_why_not(compared_runs, paths, make_run, monkeypatch):

@@ -223,7 +223,7 @@ async def test_arrows_choose_among_paths_and_a_wrong_one_says_what_is_there(open
     written("sub/two.jsonl", rows(9))
     async with opened() as (app, pilot):
         screen = await begin(pilot)
-        await press(pilot, "f", *"sub/", "down", "enter")
+        await press(pilot, "slash", *"sub/", "down", "up", "down", "enter")
         await read(pilot, screen)
         assert screen._walk is not None and screen._walk.file == Path("sub/two.jsonl")
         await press(pilot, "escape", "f")

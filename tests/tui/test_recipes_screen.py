@@ -344,6 +344,14 @@ async def test_escape_closes_what_is_offered_and_typing_does(opened, mine):
         assert editing.editor.candidates == () and editing.editor.text.endswith("optim: s")
 
 
+async def test_the_mouse_can_be_left_to_the_terminal_while_editing(opened, mine):
+    async with opened() as (app, pilot):
+        await edit(app, pilot)
+        await pilot.press("f6")
+        await pilot.pause()
+        assert "the mouse is the terminal's" in notice(app)
+
+
 async def test_tab_where_nothing_can_stand_says_so(opened, mine):
     async with opened() as (app, pilot):
         editing = await edit(app, pilot)
@@ -622,6 +630,28 @@ async def test_the_short_form_changes_a_line_and_launches(opened, mine, launched
         assert mine.read_text() == GOOD
 
 
+async def test_the_short_form_is_walked_both_ways_and_left_as_it_was(opened, mine, launched):
+    async with opened() as (app, pilot):
+        place = await arrive(app, pilot)
+        await pilot.press("s")
+        await pilot.pause()
+        first = app.focused.id
+        await pilot.press("tab")
+        await pilot.pause()
+        second = app.focused.id
+        assert second != first
+        for forth, back in (("down", "up"), ("tab", "shift+tab")):
+            await pilot.press(forth)
+            await pilot.pause()
+            assert app.focused.id not in (first, second)
+            await pilot.press(back)
+            await pilot.pause()
+            assert app.focused.id == second
+        await pilot.press("9", "escape")
+        await pilot.pause()
+        assert app.screen is app.place and place.editing.editor.text == GOOD and launched == []
+
+
 async def test_the_short_form_says_what_is_wrong_with_a_value_as_it_is_typed(opened, mine, launched):
     async with opened() as (app, pilot):
         await arrive(app, pilot)
@@ -719,6 +749,21 @@ async def test_t_shows_the_estimate_and_enter_launches(opened, mine, launched, c
         await pilot.press("enter")
         await until(pilot, lambda: app.place.NAME == "watch")
         assert len(launched) == 1
+
+
+@pytest.mark.parametrize("close", ["q", "x", "escape"])
+async def test_an_estimate_is_copied_and_closed(opened, mine, check_says, close):
+    check_says(f"cat <<'END'\n{json.dumps(RECORD)}\nEND\n")
+    async with opened() as (app, pilot):
+        await arrive(app, pilot)
+        await pilot.press("t")
+        await until(pilot, lambda: isinstance(app.screen, EstimateScreen) and "4m34s" in text_of(app))
+        await pilot.press("y")
+        await pilot.pause()
+        assert "4m34s" in app.clipboard
+        await pilot.press(close)
+        await pilot.pause()
+        assert app.screen is app.place
 
 
 async def test_an_estimate_can_be_ended(opened, mine, check_says):

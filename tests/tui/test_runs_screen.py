@@ -3,6 +3,7 @@
 import json
 import os
 
+import pytest
 from hftune_tui.drawing import Words
 from hftune_tui.widgets.filter_line import FilterLine
 from hftune_tui.widgets.run_table import RunTable
@@ -180,11 +181,12 @@ async def test_words_narrow_the_list_and_escape_shows_all(opened, three):
         assert app.place.run_in_front() == three[2]  # the cursor stays on what was found
 
 
-async def test_letters_and_enter_that_come_all_at_once_narrow_and_keep(opened, three):
+@pytest.mark.parametrize("keep", ["enter", "down"])
+async def test_letters_and_a_key_that_keeps_them_come_all_at_once(opened, three, keep):
     async with opened() as (app, pilot):
         await pilot.press("f")
         await pilot.pause()
-        all_at_once(app, *"lora", "enter")
+        all_at_once(app, *"lora", keep)
         await until(pilot, lambda: isinstance(app.focused, RunTable))
         assert app.place.query_one(FilterLine).query_one(Input).value == "lora"
 

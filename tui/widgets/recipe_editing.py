@@ -46,7 +46,6 @@ class RecipeEditing(Vertical):
         Binding("f1", "help", "what the key at the cursor is for", id="editing.help"),
         Binding("f2", "form", "the common keys in a short form", id="editing.form"),
         Binding("f8", "next_problem", "go to the next problem", id="editing.next_problem"),
-        Binding("f6", "app.release_mouse", "leave the mouse to the terminal", id="editing.mouse", show=False),
     ]
     DEFAULT_CSS = """
     RecipeEditing { height: 1fr; }
