@@ -211,6 +211,13 @@ async def test_failed_shows_the_message_and_the_hint_from_the_log(watched):
         assert "log.txt" in text_of(app) and "Traceback …" in text_of(app)  # its log is shown without asking
 
 
+async def test_a_model_that_the_hub_does_not_give_says_how_to_get_it(watched):
+    message, hint = "x/private asks for its licence to be accepted", "Accept it at https://hub/x, then set HF_TOKEN."
+    log = f"hftune: {message}\n  {hint}\n"
+    async with watched("failed", reason=message, log=log, exit_code=2) as (app, _):
+        assert f"failed: {message} {hint} r begins again" in flat(app)
+
+
 @pytest.mark.parametrize(
     ("reason", "batch", "words", "settings"),
     [
