@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     from .recipe_list import KnownRecipe
 
 TWICE_SECONDS = 1.0  # a second ctrl+c within this quits
-MACHINE_SECONDS = 1.0
+MACHINE_SECONDS = 2.0
 RUNNING = ("preparing", "training", "evaluating")
 BUG = "Jobs keep running; hftune opens them again. This is a bug: please report it with what hftune tui --debug prints."
 
