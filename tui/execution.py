@@ -96,8 +96,13 @@ class Execution:
     def _chat(self, arguments: argparse.Namespace, command: Line) -> None:
         from hftune.asking.decoding import KINDS
 
+        from .chat_commands import checkpoint
+
         ref, step = split_step(arguments.run)
-        self._app.go("chat", run=self._found(arguments, ref), step=step)
+        run = self._found(arguments, ref)
+        if step is not None:
+            checkpoint(run, step)  # one that is not there is said now, before a setting is said over it
+        self._app.go("chat", run=run, step=step)
         named = [word.split("=")[0] for word in command.words if word.startswith("--")]
         for name in KINDS:
             if not any(f"--{name.replace('_', '-')}".startswith(flag) for flag in named):

@@ -355,7 +355,7 @@ async def test_a_step_can_be_asked_for_and_one_that_is_not_there_names_the_other
         await chat.sees("gen-a1b2@10", "step 10 [1] one")
         await chat.types("/temp 0")
         await chat.types("/chat gen-a1b2@10 --top-p 0.5")
-        await chat.types("/chat gen-a1b2@15")
+        await chat.types("/chat gen-a1b2@15 --top-p 0.9")
         await chat.sees("no checkpoint of step 15", "There are those of 20, 10.")
         assert (chat.session.decoding.temperature, chat.session.decoding.top_p) == (0, 0.5)
         await chat.open(gen)  # what was chosen stays
