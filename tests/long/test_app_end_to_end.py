@@ -99,3 +99,12 @@ def test_from_nothing_to_answers_over_the_death_of_the_app(terminal: Terminal, t
     ask(terminal, "positive review:")
     terminal.until("tokens/s", ANSWER_SECONDS)
     terminal.keep("writer", "the review writer")
+
+    for _ in range(8):  # its sentences are short: one of them, or one that waits, is there to be stopped
+        terminal.write("negative review:")
+        terminal.send("Enter")
+    terminal.send("Escape")
+    terminal.until(lambda shown: "stopped" in shown and "● ready" in shown, ANSWER_SECONDS)
+    terminal.write("positive review:")
+    terminal.send("Enter")
+    terminal.until(lambda shown: "tokens/s" in shown.partition("› positive review:")[2], ANSWER_SECONDS)
