@@ -44,9 +44,10 @@ class Turns:
 
     async def _next(self) -> None:
         if self._waiting and self._now is None and not self._held:
-            self._now, taker = self._waiting.popleft(), self._taker
-            await self._give(self._now)
-            await self._go_round(self._now, taker, again=True)
+            self._now = event = self._waiting.popleft()
+            taker = self._taker
+            await self._give(event)
+            await self._go_round(event, taker, again=True)
 
     @property
     def _taker(self) -> DOMNode:
