@@ -61,6 +61,11 @@ def ask(terminal: Terminal, text: str) -> None:
     terminal.send("Enter")
 
 
+def test_a_terminal_can_be_opened_at_once_after_another_was_killed(terminal: Terminal) -> None:
+    for _ in range(100):  # a server on its way out took one session in some hundred
+        terminal.kill(terminal.open("sleep", "1000"))
+
+
 def test_from_nothing_to_answers_over_the_death_of_the_app(terminal: Terminal, tmp_path: Path) -> None:
     runs = tmp_path / "home" / "runs"
     app = (sys.executable, "-m", "hftune")

@@ -11,11 +11,11 @@ from pathlib import Path
 
 
 class Terminal:
-    """A tmux server with one session of 80x24. `keep` is a folder for pictures of what was shown, or None."""
+    """A session of 80x24 on a tmux server of its own. `keep` is a folder for pictures of what was shown, or None."""
 
     def __init__(self, folder: Path, environment: Mapping[str, str], keep: Path | None = None) -> None:
-        self._socket = str(folder / "tmux.sock")
         self._folder, self._keep = folder, keep
+        self._opened = 0
         self._environment = {
             **environment,
             "TERM": "xterm-256color",
@@ -26,10 +26,15 @@ class Terminal:
 
     def open(self, *command: str) -> int:
         """Start a command in a new session; return its process id."""
+        self._opened += 1  # a server that was told to end may still take a session, and take it with it
         words = ("new-session", "-d", "-s", "app", "-x", "80", "-y", "24", "-c", str(self._folder), *command)
         self._tmux("-f", os.devnull, *words)
         self._tmux("set-option", "-g", "remain-on-exit", "on")
         return int(self._tmux("display-message", "-p", "-t", "app", "#{pane_pid}"))
+
+    @property
+    def _socket(self) -> str:
+        return str(self._folder / f"tmux-{self._opened}.sock")
 
     def kill(self, pid: int) -> None:
         """Kill the app as `kill -9` does, and its session."""
