@@ -7,13 +7,14 @@ import time
 import traceback
 from collections.abc import Callable, Mapping
 from contextlib import ExitStack, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Protocol
 
 from hftune.commands import summary
 from hftune.commands.display import Display
+from hftune.commands.push import push_when_done, say_pushed, warn_early
 from hftune.commands.signals import Signals, asking_to_stop
 from hftune.commands.streams import give_up_stdout, into_log
 from hftune.errors import EXIT_DONE, EXIT_USAGE, HftuneError, InterruptedRun, RunError
@@ -66,6 +67,7 @@ class Outcome:
     exit_code: int
     metrics: Metrics = field(default_factory=dict)
     error: HftuneError | None = None
+    push: Mapping[str, Any] | None = None  # what came of pushing it, where the recipe says so
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -92,6 +94,8 @@ def carry_out(
     """
     recipe = load_recipe(path / layout.RECIPE)
     processes = processes or read_launch(path).processes
+    if recipe.hub is not None:
+        warn_early(recipe.hub, output)
     began = time.monotonic()
     with run_lock(path, "training"):
         if processes > 1:
@@ -100,6 +104,8 @@ def carry_out(
             outcome = carry_out_in_group(path, recipe, output, processes, allow_inexact)
         else:
             outcome = _in_this_process(path, recipe, output, allow_inexact, train, show)
+        if recipe.hub is not None and outcome.status == "done":
+            outcome = replace(outcome, push=push_when_done(path, recipe.hub, output))
     try:
         return conclude(path, outcome, output, debug, time.monotonic() - began)
     except OSError:  # the terminal or the reader has gone; the run has ended as it has
@@ -196,6 +202,8 @@ def as_record(event: Event) -> dict[str, Any]:
 def conclude(path: Path, outcome: Outcome, output: Output, debug: bool, seconds: float | None = None) -> int:
     """Say how a run ended and what to do next; the last line with --json is the result object."""
     result = {"run": str(path), "status": outcome.status, "metrics": outcome.metrics}
+    if outcome.push is not None:
+        result["push"] = outcome.push
     if outcome.error is not None:
         if debug and outcome.error.__cause__ is not None:
             traceback.print_exception(outcome.error.__cause__, file=output.stderr)
@@ -204,6 +212,8 @@ def conclude(path: Path, outcome: Outcome, output: Output, debug: bool, seconds:
     output.emit(result)
     if outcome.status == "done":
         summary.say_done(path, outcome.metrics, output, seconds)
+        if outcome.push is not None:
+            say_pushed(outcome.push, output)
     else:
         output.say(sanitize(f"{outcome.status}: {read_state(path).reason}"))
         output.say(f"  run   {sanitize(path)}")

@@ -12,7 +12,7 @@ from pydantic import BeforeValidator, Field
 
 from hftune.errors import ModelError, Problem, RecipeError, closest
 from hftune.methods._weights import copy_into, new_weights, open_modes
-from hftune.recipe.paths import expand
+from hftune.recipe.paths import public_name
 from hftune.recipe.schema import ModelSection, Names, PluginConfig, Positive, Share
 
 if TYPE_CHECKING:
@@ -167,14 +167,6 @@ def save(model: PreTrainedModel, folder: Path) -> None:
     adapter.save_pretrained(str(folder))
     model.config.save_pretrained(folder)
     open_modes(folder)
-
-
-def public_name(reference: str) -> str:
-    """Return what others may read of a model reference: a Hub id as it is, of a folder only its last name."""
-    path = expand(reference)
-    if path.is_dir() or path.is_absolute() or reference.startswith((".", "~")):
-        return path.resolve().name
-    return reference
 
 
 def _require_base(base: ModelSection) -> None:

@@ -68,3 +68,14 @@ def expand(name: str | Path) -> Path:
 def is_within(path: Path, folder: Path) -> bool:
     """Return whether `path` lies in `folder`, links followed."""
     return path.resolve().is_relative_to(folder.resolve())
+
+
+def is_local(reference: str) -> bool:
+    """Return whether a model reference means a folder on this machine rather than a name that others know."""
+    path = expand(reference)
+    return path.is_dir() or path.is_absolute() or reference.startswith((".", "~"))
+
+
+def public_name(reference: str) -> str:
+    """Return what others may read of a model reference: a Hub id as it is, of a folder only its last name."""
+    return expand(reference).resolve().name if is_local(reference) else reference

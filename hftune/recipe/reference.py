@@ -13,6 +13,7 @@ from pydantic_core import PydanticUndefined
 from hftune.recipe.schema import (
     DataSection,
     FittedTokenizer,
+    HubSection,
     ModelSection,
     Recipe,
     Section,
@@ -37,6 +38,7 @@ def reference() -> str:
     blocks += _plugins("task", TASKS)
     blocks += _plugins("method", METHODS)
     blocks.append(_table("`training`", "training.", TrainingSection))
+    blocks.append(_table("`hub`", "hub.", HubSection))
     return "\n\n".join(blocks) + "\n"
 
 

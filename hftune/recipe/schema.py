@@ -51,6 +51,9 @@ def _as_tuple(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 
 
+# The owner may be an account or an organisation; what else the Hub asks of names, `hftune push` says.
+REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$"
+
 Own = TypeVar("Own", bound=PluginConfig)
 Rows = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_as_tuple)]
 Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
@@ -351,8 +354,28 @@ class TrainingSection(Section):
             yield "early_stopping_patience", f"nothing is evaluated before max_steps ({steps}): eval_steps is {every}"
 
 
+class HubSection(Section):
+    """Where the best model is pushed to when training is done; the shorthand `hub: OWNER/NAME` sets `repo`."""
+
+    repo: Annotated[str, Field(pattern=REPOSITORY)] = Field(description="OWNER/NAME of the repository on the Hub")
+    private: bool | None = Field(
+        None, description="who may see it; left out: a new one is private, and nothing is pushed to a public one"
+    )
+    weights: Literal["adapter", "merged"] | None = Field(
+        None, description="how an adapter is pushed; left out: alone where its base is on the Hub, else merged into it"
+    )
+    license: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")] | None = Field(
+        None, description="as the Hub writes it (apache-2.0, mit); left out: the base model's, where it is known"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        return {"repo": value} if isinstance(value, str) else value
+
+
 class Recipe(Section):
-    """A whole recipe: model, task, data, method, training."""
+    """A whole recipe: model, task, data, method, training, and where the result is pushed to."""
 
     name: Annotated[str, Field(pattern=SAFE_NAME)] = Field(description="becomes the run directory's prefix")
     description: str = Field("", description="one line for lists")
@@ -363,3 +386,6 @@ class Recipe(Section):
         Choice(name="full"), description="full, lora with its options, or head (the body stays as it is)"
     )
     training: TrainingSection = Field(default_factory=TrainingSection, description="how the weights are trained")
+    hub: HubSection | None = Field(
+        None, description="push the best model there when training is done; left out: nothing leaves this machine"
+    )

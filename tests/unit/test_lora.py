@@ -13,6 +13,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoModelForMaskedLM,
 from hftune.errors import ModelError, RecipeError
 from hftune.methods import lora
 from hftune.modeling.loading import load_config
+from hftune.recipe.paths import public_name
 from hftune.recipe.schema import ModelSection
 
 TINY = {"vocab_size": 60, "bos_token_id": 0, "eos_token_id": 0, "pad_token_id": 0}
@@ -213,10 +214,10 @@ def test_a_folder_is_named_without_its_path(tmp_path: Path, monkeypatch: pytest.
     (tmp_path / "mine" / "bert").mkdir(parents=True)
     monkeypatch.chdir(tmp_path)
     for reference in (str(tmp_path / "mine" / "bert"), "mine/bert", "./mine/bert", "/not/there/bert"):
-        assert lora.public_name(reference) == "bert"
-    assert lora.public_name("~nobody-is-called-so/bert") == "bert"
-    assert lora.public_name("google-bert/bert-base-uncased") == "google-bert/bert-base-uncased"
-    assert lora.public_name("hftune:tiny") == "hftune:tiny"
+        assert public_name(reference) == "bert"
+    assert public_name("~nobody-is-called-so/bert") == "bert"
+    assert public_name("google-bert/bert-base-uncased") == "google-bert/bert-base-uncased"
+    assert public_name("hftune:tiny") == "hftune:tiny"
 
 
 @pytest.mark.parametrize("wrong", [{"r": 0}, {"lora_alpha": 0}, {"lora_dropout": 1.0}, {"bias": "some"}, {"rank": 8}])

@@ -1,0 +1,137 @@
+"""What a model card says, gathered from a run directory and from scoring its model: nothing that is not known."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune import starters
+from hftune.errors import HftuneError
+from hftune.inference.predictor import CLASSIFIES
+from hftune.recipe.paths import public_name
+from hftune.recipe.schema import DataSection, Recipe
+from hftune.runs import layout
+from hftune.runs.events import Event
+from hftune.runs.reader import read_events
+from hftune.tasks._answers import negative_label
+
+if TYPE_CHECKING:
+    from hftune.inference.predictor import Predictor
+    from hftune.inference.scoring import Score
+
+Note = Callable[[str], None]
+NOT_PUBLISHED = "not published"
+
+
+@dataclass(frozen=True)
+class Facts:
+    """A run as its card tells of it.
+
+    `score` is None when the rows to score it on are not at hand. `figures`: metrics.json. `plan`: the run's plan event.
+    `seconds`: of all attempts, from the first event of each to its last.
+    """
+
+    run: str
+    step: int | None
+    recipe: Recipe
+    environment: Mapping[str, Any]
+    plan: Mapping[str, Any]
+    figures: Mapping[str, Mapping[str, float | None]]
+    warnings: tuple[str, ...]
+    seconds: float
+    parameters: int
+    labels: tuple[str, ...]
+    one_output: bool  # two classes told apart by one sigmoid, which is the second one's probability
+    problem_type: str | None
+    model_type: str
+    score: Score | None = None
+
+
+def gather(predictor: Predictor, note: Note) -> Facts:
+    """Return the facts of a loaded run; scores it on its test split (else validation), which takes a while."""
+    loaded = predictor.loaded
+    run, recipe = loaded.path, loaded.recipe
+    environment = _read(run / layout.ENVIRONMENT)
+    metrics = _read(run / layout.METRICS)
+    events = read_events(run)
+    warnings = metrics.get("warnings")
+    return Facts(
+        run=run.name,
+        step=loaded.step,
+        recipe=recipe,
+        environment=environment,
+        plan=next((event.data for event in reversed(events) if event.kind == "plan"), {}),
+        figures={split: values for split, values in metrics.items() if isinstance(values, dict)},
+        warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
+        seconds=_seconds(events),
+        parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        labels=tuple(predictor.labels),
+        one_output=predictor.task == CLASSIFIES and negative_label(loaded.model.config) is not None,
+        problem_type=predictor.problem_type,
+        model_type=str(loaded.model.config.model_type),
+        score=_score(predictor, note),
+    )
+
+
+def data_name(data: DataSection) -> str:
+    """Return what others may know of where the data are from: an id, the last part of a path, or how many rows."""
+    if data.source is not None:
+        return data.source + (f" ({data.subset})" if data.subset else "")
+    if data.files is not None:
+        names = [data.files] if isinstance(data.files, str) else list(data.files.values())
+        return ", ".join(dict.fromkeys(Path(name).name for name in names))
+    return "rows in the recipe"
+
+
+def hub_data(data: DataSection) -> str | None:
+    """Return the Hub id of the data, None where they are not from there."""
+    return data.source if data.source is not None and not starters.is_starter(data.source) else None
+
+
+def public_recipe(recipe: Recipe) -> Recipe:
+    """Return the recipe without what is nobody else's: folders of this machine, rows of data."""
+    model, data = recipe.model, recipe.data
+    names = {key: public_name(value) for key in ("id", "tokenizer") if isinstance(value := getattr(model, key), str)}
+    files: Any = data.files
+    if isinstance(files, str):
+        files = Path(files).name
+    elif files is not None:
+        files = {split: Path(name).name for split, name in files.items()}
+    rows = None if data.rows is None else ({"text": NOT_PUBLISHED},)
+    return recipe.model_copy(
+        update={
+            "model": model.model_copy(update=names),
+            "data": data.model_copy(update={"files": files, "rows": rows}),
+            "hub": None,
+        }
+    )
+
+
+def _score(predictor: Predictor, note: Note) -> Score | None:
+    from hftune.inference.scoring import load_rows, score
+
+    try:
+        split, rows = load_rows(predictor, None, None, note)
+        note(f"scoring the model on {len(rows):,} rows of {split}")
+        return score(predictor, split, rows, worst=0)
+    except HftuneError as error:
+        note(f"the card has no intervals: {error.message}")
+        return None
+
+
+def _seconds(events: list[Event]) -> float:
+    attempts: dict[int, list[float]] = {}
+    for event in events:
+        attempts.setdefault(event.attempt, []).append(event.time)
+    return sum(max(times) - min(times) for times in attempts.values())
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        found = json.loads(file.read_bytes())
+    except (OSError, ValueError):
+        return {}
+    return found if isinstance(found, dict) else {}

@@ -1,0 +1,247 @@
+"""The model card: a fixed template filled with what is known of a run. Every value in it is text and nothing else."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from hftune.figures import count, duration, figure, many
+from hftune.recipe.load import dump_recipe
+from hftune.recipe.schema import Recipe
+from hftune.sanitize import sanitize
+from hftune.sharing import usage
+from hftune.sharing.base import name_on_hub, public_base
+from hftune.sharing.facts import Facts, data_name, hub_data, public_recipe
+from hftune.sharing.markdown import block, table, text
+from hftune.starters import is_starter
+from hftune.tasks._labels import MULTI, REGRESSION
+
+TITLE = "README.md"
+MOST_CLASSES = 10  # a confusion matrix of more is no table to read
+_WHAT = {
+    "text-classification": "gives a text one of these labels",
+    "text-generation": "continues texts",
+    "fill-mask": "guesses masked words",
+}
+_METRICS = {"pearson": "pearsonr", "spearman": "spearmanr"}  # where the Hub's name for a metric is another
+
+
+@dataclass(frozen=True)
+class Published:
+    """What is published: the repository's name, how the weights are stored, and the licence where it is known."""
+
+    repo: str
+    weights: usage.Weights
+    licence: str | None
+
+
+def model_card(facts: Facts, published: Published, loading: usage.Loading) -> str:
+    """Return the whole README.md: metadata for the Hub, then the card."""
+    sections = [
+        _title(facts, published),
+        "## How to load it\n\n"
+        f"`{usage.requirements(loading)}`"
+        + (" (and `pip install hftune`: the architecture is its own)" if loading.imports else "")
+        + "\n\n"
+        + block(usage.lines(loading), "python"),
+        "## How good it is\n\n" + "\n\n".join(_quality(facts)),
+        "## Data\n\n" + "\n\n".join(_data(facts)),
+        "## Training\n\n" + "\n\n".join(_training(facts, published)),
+        "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(facts)),
+        "## Recipe\n\nIt runs again with `hftune run recipe.yaml`"
+        + ("." if _is_public(facts.recipe) else " where its data and its base model are.")
+        + "\n\n"
+        + block(dump_recipe(public_recipe(facts.recipe)), "yaml"),
+    ]
+    return f"---\n{_metadata(facts, published)}---\n\n" + "\n\n".join(sections) + "\n"
+
+
+def _metadata(facts: Facts, published: Published) -> str:
+    from huggingface_hub import EvalResult, ModelCardData
+
+    recipe, base = facts.recipe, name_on_hub(facts.recipe.model)
+    results = []
+    if facts.score is not None:
+        for name, value in facts.score.metrics.items():
+            if value["value"] is None:
+                continue
+            results.append(
+                EvalResult(
+                    task_type=recipe.task.name,
+                    dataset_type=hub_data(recipe.data) or _flat(data_name(recipe.data)),
+                    dataset_name=_flat(data_name(recipe.data)),
+                    dataset_config=recipe.data.subset,
+                    dataset_split=facts.score.split,
+                    dataset_revision=recipe.data.revision,
+                    metric_type=_METRICS.get(name, name),
+                    metric_value=round(value["value"], 6),
+                    metric_name=f"{name}{_interval(value)}",
+                )
+            )
+    relation = None if base is None else "adapter" if published.weights == "adapter" else "finetune"
+    data = ModelCardData(
+        model_name=published.repo.partition("/")[2],
+        license=published.licence,
+        base_model=base,
+        base_model_relation=relation,
+        library_name="peft" if published.weights == "adapter" else "transformers",
+        pipeline_tag=recipe.task.name,
+        datasets=[hub_data(recipe.data)] if hub_data(recipe.data) else None,
+        tags=["hftune", *([recipe.method.name] if recipe.method.name != "full" else [])],
+        eval_results=results or None,
+    )
+    return str(data.to_yaml()).strip("\n") + "\n"
+
+
+def _title(facts: Facts, published: Published) -> str:
+    recipe = facts.recipe
+    base = public_base(recipe.model)
+    origin = (
+        f"nothing: a new {text(recipe.model.architecture)} with random weights"
+        if base is None
+        else f"{text(base)}, {_method(facts)}"
+    )
+    what = _WHAT[recipe.task.name]
+    if facts.problem_type == MULTI:
+        what = "gives a text any of these labels"
+    if facts.problem_type == REGRESSION:
+        what = "gives a text a number"
+    names = f": {', '.join(map(text, facts.labels))}" if facts.labels and facts.problem_type != REGRESSION else ""
+    rows = [
+        ("what it does", f"{what}{names}"),
+        ("made from", origin),
+        ("licence", text(published.licence) if published.licence else "not stated: ask whoever published it"),
+        ("parameters", count(facts.parameters)),
+        ("weights", _WEIGHTS[published.weights]),
+    ]
+    if recipe.description:
+        rows.insert(0, ("purpose", text(recipe.description)))
+    body = "\n".join(f"| {name} | {value} |" for name, value in rows)
+    return f"# {text(published.repo.partition('/')[2])}\n\n| | |\n|---|---|\n{body}"
+
+
+_WEIGHTS = {
+    "whole": "all of them, float32 safetensors",
+    "adapter": "the adapter alone, float32 safetensors: it stands on its base model",
+    "merged": "all of them, float32 safetensors: the adapter was added into its base model",
+}
+
+
+def _method(facts: Facts) -> str:
+    name, options = facts.recipe.method.name, facts.recipe.method.options
+    said = ", ".join(f"{key} {value}" for key, value in options.items() if key in ("r", "lora_alpha"))
+    words = {"full": "tuned in full", "lora": "tuned with LoRA", "head": "with a new head, its body as it was"}
+    return words.get(name, f"tuned by {text(name)}") + (f" ({text(said)})" if said else "")
+
+
+def _quality(facts: Facts) -> Iterator[str]:
+    if facts.score is None:
+        yield "The rows it is to be scored on were not at hand when this was published; in training it had:"
+        splits = list(facts.figures)
+        names = list(dict.fromkeys(name for values in facts.figures.values() for name in values))
+        rows = [[name, *(figure(facts.figures[split].get(name)) for split in splits)] for name in names]
+        yield table(["", *splits], rows, numbers=len(splits))
+        return
+    score = facts.score
+    yield f"On {many(score.rows, 'row')} of the {text(score.split)} split; 95% intervals over resamples of them."
+    yield table(["", "value", "95% interval"], [_metric_row(*item) for item in score.metrics.items()], numbers=2)
+    if score.calibration is not None:
+        yield f"Expected calibration error (15 bins): {figure(score.calibration['error'])}; 0 is best."
+    if score.per_class is not None:
+        yield table(
+            ["label", "precision", "recall", "F1", "rows"],
+            [
+                [name, *(f"{row[key]:.3f}" for key in ("precision", "recall", "f1")), f"{row['support']:,}"]
+                for name, row in score.per_class.items()
+            ],
+            numbers=4,
+        )
+    if score.confusion is not None and len(score.confusion["labels"]) <= MOST_CLASSES:
+        labels = score.confusion["labels"]
+        rows = [[name, *(f"{n:,}" for n in row)] for name, row in zip(labels, score.confusion["matrix"], strict=True)]
+        yield "What each label (in its row) was taken for:"
+        yield table(["", *labels], rows, numbers=len(labels))
+
+
+def _metric_row(name: str, value: dict[str, float | None]) -> list[str]:
+    interval = "" if value["low"] is None else f"{figure(value['low'])} to {figure(value['high'])}"
+    return [name, figure(value["value"]), interval]
+
+
+def _interval(value: dict[str, float | None]) -> str:
+    return "" if value["low"] is None else f" (95% interval {figure(value['low'])} to {figure(value['high'])})"
+
+
+def _data(facts: Facts) -> Iterator[str]:
+    data = facts.recipe.data
+    known = ", which comes with hftune; its card says where it is from" if is_starter(data.source or "") else ""
+    yield f"{text(data_name(data))}{known}. Texts are cut at {data.max_length:,} tokens ({text(data.too_long)})."
+    examples = facts.plan.get("examples")
+    if isinstance(examples, dict):
+        yield table(["split", "examples"], [[split, f"{size:,}"] for split, size in examples.items()], numbers=1)
+    if fingerprint := facts.environment.get("data"):
+        yield f"Fingerprint of all rows (SHA-256 of their values, in order): {text(fingerprint)}"
+
+
+def _training(facts: Facts, published: Published) -> Iterator[str]:
+    environment, plan = facts.environment, facts.plan
+    where = [environment.get("processor"), environment.get("device"), environment.get("precision")]
+    rows = [
+        ("hardware", ", ".join(str(one) for one in where if one)),
+        ("processes and threads", f"{environment.get('processes', 1)} and {environment.get('threads', '?')}"),
+        ("time", f"{duration(facts.seconds)} with evaluations"),
+        ("steps", f"{figure(plan.get('total_steps'))}, {many(plan.get('num_train_epochs', 0), 'epoch')}"),
+        ("parameters that learned", count(plan.get("trainable_parameters"))),
+        ("learning rate", figure(plan.get("learning_rate"))),
+        ("seed", str(facts.recipe.training.seed)),
+        ("base model", _fingerprint(facts)),
+        ("versions", ", ".join(f"{name} {value}" for name, value in (environment.get("versions") or {}).items())),
+    ]
+    at = "" if facts.step is None else f", its checkpoint of step {facts.step:,}"
+    yield f"Run {text(facts.run)}{at}."
+    yield table(["", ""], [row for row in rows if row[1]])
+
+
+def _fingerprint(facts: Facts) -> str:
+    base, revision = public_base(facts.recipe.model), facts.environment.get("model_revision")
+    if base is None:
+        return ""
+    at = f" at {revision}" if revision else ""
+    return f"{base}{at}, SHA-256 of its files {facts.environment.get('model', 'unknown')}"
+
+
+def _limits(facts: Facts) -> Iterator[str]:
+    data, score = facts.recipe.data, facts.score
+    for warning in facts.warnings:
+        yield f"{text(warning)[:1].upper()}{text(warning)[1:]}."
+    if score is not None:
+        yield "The figures hold for texts like those they were measured on; of other sources they say nothing."
+    if facts.recipe.task.name == "text-classification":
+        yield "It gives an answer to every text, also to one that has nothing to do with its data."
+        if facts.one_output:
+            negative, positive = map(text, facts.labels)
+            yield f"Its one output is the probability of {positive}; that of {negative} is the rest up to 1."
+        if score is not None and score.per_class and facts.problem_type != REGRESSION:
+            worst = min(score.per_class, key=lambda name: float(score.per_class[name]["f1"]))  # type: ignore[index]
+            yield f"It is least good at {text(worst)} (F1 {score.per_class[worst]['f1']:.3f})."
+    if facts.recipe.task.name == "text-generation":
+        yield "It writes what is likely after its training, not what is true, and can write what offends."
+    yield f"Of a text of more than {data.max_length:,} tokens it was trained on " + (
+        "windows."
+        if data.too_long == "window"
+        else "the beginning alone."
+        if data.too_long == "truncate"
+        else "nothing."
+    )
+    learned = "its data" if facts.recipe.model.id is None else "its data and its base model"
+    yield f"What there is of prejudice in {learned} it has learned; nobody has looked for it here."
+
+
+def _is_public(recipe: Recipe) -> bool:
+    """Whether anyone could run the recipe: its data and base model have names that others know."""
+    base = recipe.model.id is None or name_on_hub(recipe.model) is not None or is_starter(recipe.model.id)
+    return base and recipe.data.source is not None
+
+
+def _flat(value: str) -> str:
+    return " ".join(sanitize(value).split())

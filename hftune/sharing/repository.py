@@ -1,0 +1,188 @@
+"""A run's model as the exact files of a repository: written anew from the loaded model, nothing is copied."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune import methods
+from hftune.errors import HftuneError, UsageError
+from hftune.inference.predictor import Predictor
+from hftune.methods import full
+from hftune.modeling.from_hub import VOCABULARIES
+from hftune.sharing.base import known_licence, name_on_hub, public_base
+from hftune.sharing.facts import Facts, gather
+from hftune.sharing.model_card import TITLE, Published, model_card
+from hftune.sharing.usage import Loading, Weights
+
+if TYPE_CHECKING:
+    from hftune.inference.loading import LoadedRun
+
+Note = Callable[[str], None]
+
+# All that a repository may hold: what transformers and peft read of a model, and the card. A new kind of file is
+# published once it stands here, never because it happened to lie in a folder.
+_ALLOWED = frozenset(
+    {
+        TITLE,
+        "config.json",
+        "generation_config.json",
+        "model.safetensors",
+        "model.safetensors.index.json",
+        "adapter_config.json",
+        "adapter_model.safetensors",
+        *VOCABULARIES,
+        "merges.txt",
+        "tokenizer_config.json",
+        "special_tokens_map.json",
+        "added_tokens.json",
+        "chat_template.jinja",
+    }
+)
+_SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+_OWN_MODULES = {"lstm": "hftune.modeling.lstm"}  # architectures that transformers does not have
+
+
+@dataclass(frozen=True)
+class File:
+    """One file of a repository, `size` in bytes."""
+
+    name: str
+    path: Path
+    size: int
+
+
+@dataclass(frozen=True)
+class Staged:
+    """A repository ready to be published, in a folder."""
+
+    folder: Path
+    weights: Weights
+    files: tuple[File, ...]
+
+    @property
+    def size(self) -> int:
+        """Bytes of all files."""
+        return sum(file.size for file in self.files)
+
+
+def is_allowed(name: str) -> bool:
+    """Return whether a file of this name may be in a repository that hftune makes."""
+    return name in _ALLOWED or _SHARD.fullmatch(name) is not None
+
+
+def choose_weights(loaded: LoadedRun, wanted: Weights | None) -> Weights:
+    """Return how the weights are published: an adapter whose base is on the Hub alone, any other merged into it.
+
+    Raises UsageError for an adapter where there is none, or where nobody could find its base.
+    """
+    if not hasattr(loaded.model, "peft_config"):
+        if wanted == "adapter":
+            hint = "Leave --adapter out: the whole model is published."
+            raise UsageError(f"{loaded.path.name} has no adapter: its method is {loaded.recipe.method.name}", hint)
+        return "whole"
+    base = loaded.recipe.model
+    if wanted == "adapter" and name_on_hub(base) is None:
+        hint = "Leave --adapter out: adapter and base are published as one model."
+        raise UsageError(f"the base model {public_base(base)} is on no Hub: who loads the adapter cannot get it", hint)
+    if wanted is not None:
+        return wanted
+    return "adapter" if name_on_hub(base) else "merged"
+
+
+def stage(
+    predictor: Predictor, repo: str, wanted: Weights | None, licence: str | None, folder: Path, note: Note
+) -> Staged:
+    """Write the repository `repo` of a loaded run into `folder`, which is empty or new; scores the model for its card.
+
+    The predictor's model may be another one afterwards (merged). Raises UsageError for weights it does not have.
+    """
+    weights = choose_weights(predictor.loaded, wanted)
+    facts = gather(predictor, note)
+    published = Published(repo, weights, licence or known_licence(facts.recipe.model))
+    note(_WRITING[weights])
+    folder.mkdir(parents=True, exist_ok=True)
+    write_model(predictor.loaded, weights, folder)
+    card = model_card(facts, published, _loading(predictor, facts, published))
+    (folder / TITLE).write_text(card, encoding="utf-8")
+    _drop_others(folder, note)
+    files = [File(path.name, path, path.stat().st_size) for path in sorted(folder.iterdir())]
+    return Staged(folder, weights, tuple(files))
+
+
+_WRITING: dict[Weights, str] = {
+    "whole": "writing the model",
+    "adapter": "writing the adapter",
+    "merged": "adding the adapter into its base model",
+}
+
+
+def write_model(loaded: LoadedRun, weights: Weights, folder: Path) -> None:
+    """Write config, weights and tokenizer as plain transformers (or peft) reads them; `merged` changes the model."""
+    if weights == "merged":
+        full.save(merge(loaded.model), folder)
+    else:
+        methods.registry.load(loaded.recipe.method.name).save(loaded.model, folder)
+    loaded.tokenizer.save_pretrained(folder)
+
+
+def merge(model: Any) -> Any:
+    """Return the plain model that answers as the adapter on its base does: W + (alpha / r) B A (Hu et al. 2021, eq. 3).
+
+    The adapter's own modules are used up. Raises HftuneError where a sum is not finite.
+    """
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # peft's, about layers it has to copy
+        try:
+            return model.merge_and_unload(safe_merge=True)
+        except ValueError as error:
+            raise HftuneError(f"the adapter cannot be added into its base: {error}") from error
+
+
+def empty_folder(folder: Path) -> None:
+    """Make sure that a dry run can write there; raises UsageError when something is in the way."""
+    if folder.is_dir() and any(folder.iterdir()) and not _is_earlier(folder):
+        raise UsageError(f"{folder} is not empty", hint="Choose a new folder for --output.")
+    if folder.exists() and not folder.is_dir():
+        raise UsageError(f"{folder} is a file", hint="Choose a new folder for --output.")
+    if folder.is_dir():
+        shutil.rmtree(folder)
+    folder.mkdir(parents=True)
+
+
+def _is_earlier(folder: Path) -> bool:
+    """Whether all that lies in a folder is what a dry run before this one wrote."""
+    names = [path.name for path in folder.iterdir()]
+    return TITLE in names and all(map(is_allowed, names))
+
+
+def _drop_others(folder: Path, note: Note) -> None:
+    for path in folder.iterdir():
+        if is_allowed(path.name) and path.is_file() and not path.is_symlink():
+            continue
+        note(f"{path.name} is not published: it is no file of a model")
+        shutil.rmtree(path) if path.is_dir() and not path.is_symlink() else path.unlink()
+
+
+def _loading(predictor: Predictor, facts: Facts, published: Published) -> Loading:
+    recipe = facts.recipe
+    own = _OWN_MODULES.get(facts.model_type)
+    return Loading(
+        repo=published.repo,
+        task=recipe.task.name,
+        weights=published.weights,
+        base=name_on_hub(recipe.model) or "",
+        revision=facts.environment.get("model_revision"),
+        max_length=recipe.data.max_length,
+        imports=[own] if own else [],
+        pairs=recipe.data.text_pair is not None,
+        several_labels=len(facts.labels) > 1,
+        chats=recipe.data.messages is not None,
+        prompt=recipe.data.prompt or "Once upon a time",
+        mask=predictor.mask or "",
+    )

@@ -1,0 +1,89 @@
+"""The lines of a model card that load the model, with transformers or peft alone, and ask it something."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+Weights = Literal["whole", "adapter", "merged"]
+
+CLASSES = {
+    "text-classification": "AutoModelForSequenceClassification",
+    "text-generation": "AutoModelForCausalLM",
+    "fill-mask": "AutoModelForMaskedLM",
+}
+_NAMES = {"text-classification": "classifier", "text-generation": "generator", "fill-mask": "filler"}
+
+
+@dataclass(frozen=True)
+class Loading:
+    """What the lines depend on. `base` and `revision`: of an adapter; `imports`: modules that make its class known."""
+
+    repo: str
+    task: str
+    weights: Weights
+    base: str = ""
+    max_length: int = 128
+    revision: str | None = None
+    imports: Sequence[str] = ()
+    pairs: bool = False
+    several_labels: bool = False
+    chats: bool = False
+    prompt: str = ""
+    mask: str = ""
+
+
+def lines(loading: Loading) -> str:
+    """Return the lines, which run as they stand."""
+    name = _NAMES[loading.task]
+    head = [f"import {module}  # pip install hftune" for module in loading.imports]
+    if loading.weights == "adapter":
+        body = _adapter_lines(loading, name)
+    else:
+        body = [
+            "from transformers import pipeline",
+            "",
+            f"{name} = pipeline({_s(loading.task)}, model={_s(loading.repo)}{_cut(loading)})",
+        ]
+    return "\n".join([*head, *body, f"print({name}({_asked(loading)}))"])
+
+
+def requirements(loading: Loading) -> str:
+    """Return what to install for them."""
+    return "pip install torch transformers" + (" peft" if loading.weights == "adapter" else "")
+
+
+def _adapter_lines(loading: Loading, name: str) -> list[str]:
+    auto, repo = CLASSES[loading.task], _s(loading.repo)
+    revision = f", revision={_s(loading.revision)}" if loading.revision else ""
+    return [
+        "from peft import PeftModel",
+        f"from transformers import AutoConfig, {auto}, pipeline",
+        "",
+        f"base = {auto}.from_pretrained({_s(loading.base)}{revision}, config=AutoConfig.from_pretrained({repo}))",
+        f"model = PeftModel.from_pretrained(base, {repo}).merge_and_unload()",
+        f"{name} = pipeline({_s(loading.task)}, model=model, tokenizer={repo}{_cut(loading)})",
+    ]
+
+
+def _cut(loading: Loading) -> str:
+    """A classifier reads no more than it was trained on, as in hftune; by itself the pipeline fails on long texts."""
+    return f", truncation=True, max_length={loading.max_length}" if loading.task == "text-classification" else ""
+
+
+def _asked(loading: Loading) -> str:
+    if loading.task == "fill-mask":
+        return _s(f"This is a {loading.mask} text.")
+    if loading.task == "text-generation":
+        if loading.chats:
+            return '[{"role": "user", "content": "Hello!"}], max_new_tokens=60'
+        return f"{_s(loading.prompt)}, max_new_tokens=60"
+    asked = '{"text": "A first text.", "text_pair": "A second text."}' if loading.pairs else _s("A text to judge.")
+    return f"{asked}, top_k=None" if loading.several_labels else asked
+
+
+def _s(value: str) -> str:
+    # A JSON string of ASCII is a Python string as well.
+    return json.dumps(value)

@@ -1,0 +1,338 @@
+"""`hftune push`: checks before anything is sent, words for people and programs, secrets that stay secret."""
+
+from __future__ import annotations
+
+import io
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from hftune import cli
+from hftune.commands.job import carry_out
+from hftune.output import Output
+from hftune.recipe.load import dump_recipe, load_recipe
+from hftune.recipe.schema import HubSection
+from hftune.runs import layout
+from hftune.runs.reader import read_events, read_state
+from tests.hub.client import environment
+from tests.hub.server import HubServer
+
+REPO = "anna/model"
+
+
+def files(hub: HubServer, repo: str = REPO) -> list[str]:
+    return sorted(name for name in hub.repos[repo].files() if name != ".gitattributes")
+
+
+def lines(text: str) -> list[dict[str, Any]]:
+    return [json.loads(line) for line in text.splitlines()]
+
+
+def test_a_run_is_pushed_and_people_are_told(
+    hub: HubServer, full_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["push", str(full_run), REPO]) == 0
+    assert files(hub) == ["README.md", "config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
+    assert hub.repos[REPO].private
+    said = capsys.readouterr().out
+    assert f"{hub.endpoint}/{REPO}  private, new" in said
+    assert "model.safetensors" in said
+    assert f"pushed: {hub.endpoint}/{REPO}  private, commit {hub.repos[REPO].head[:8]}" in said
+    assert cli.run(["push", str(full_run), REPO]) == 0
+    assert "was there already, file for file" in capsys.readouterr().out
+    assert len(hub.repos[REPO].commits) == 2, "the initial one and ours"
+
+
+def test_the_dry_run_is_what_is_pushed(hub: HubServer, full_run: Path, tmp_path: Path) -> None:
+    before = len(hub.requests)
+    assert cli.run(["push", str(full_run), REPO, "--dry-run", "--output", str(tmp_path / "out")]) == 0
+    assert len(hub.requests) == before, "nothing is asked or sent"
+    assert cli.run(["push", str(full_run), REPO]) == 0
+    there = {name: data for name, data in hub.repos[REPO].files().items() if name != ".gitattributes"}
+    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == there
+
+
+def test_a_program_is_told_line_by_line(hub: HubServer, full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["push", str(full_run), REPO, "--json"]) == 0
+    told = lines(capsys.readouterr().out)
+    assert any(line.get("phase", "").startswith("scoring the model on ") for line in told)
+    ready = next(line["ready"] for line in told if "ready" in line)
+    assert (ready["repo"], ready["private"], ready["new"], ready["weights"]) == (REPO, True, True, "whole")
+    assert [file["name"] for file in ready["files"]] == files(hub)
+    assert sum(file["bytes"] for file in ready["files"]) == ready["bytes"]
+    last = [line for line in told if "uploaded" in line][-1]
+    assert last["uploaded"] == last["of"] == ready["bytes"]
+    assert told[-1] == {
+        "pushed": True, "repo": REPO, "url": f"{hub.endpoint}/{REPO}", "commit": hub.repos[REPO].head,
+        "private": True, "unchanged": False,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(("answer", "pushed"), [("yes\n", True), ("y\n", True), ("no\n", False), ("", False)])
+def test_who_is_asked_decides(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, answer: str, pushed: bool
+) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO(answer))
+    assert cli.run(["push", str(full_run), REPO, "--ask"]) == (0 if pushed else 1)
+    assert (REPO in hub.repos) is pushed
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        ([], "does not say where to"),
+        (["model"], "has no owner"),
+        (["a/b/c"], "cannot be a repository's name"),
+        (["anna/mo del"], "cannot be a repository's name"),
+        ([REPO, "--private", "--public"], "--private and --public at once"),
+        ([REPO, "--adapter", "--merged"], "--adapter and --merged at once"),
+        ([REPO, "--output", "x"], "--output is for --dry-run"),
+        ([REPO, "--timeout", "0"], "leaves no time"),
+        ([REPO, "--adapter"], "has no adapter"),
+    ],
+)
+def test_what_cannot_be_is_a_usage_error(
+    hub: HubServer, full_run: Path, capsys: pytest.CaptureFixture[str], arguments: list[str], words: str
+) -> None:
+    assert cli.run(["push", str(full_run), *arguments]) == 2
+    assert words in capsys.readouterr().err
+    assert not hub.repos
+
+
+def test_an_unfinished_run_has_nothing_to_push(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = copied(full_run)
+    shutil.rmtree(run / "model")
+    assert cli.run(["push", str(run), REPO]) == 1
+    assert "has no finished model yet" in capsys.readouterr().err
+    assert not hub.repos
+
+
+def test_without_a_token_it_says_how_to_get_one(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv("HF_TOKEN")
+    assert cli.run(["push", str(full_run), REPO]) == 1
+    said = capsys.readouterr().err
+    assert "there is no token" in said
+    assert "hf auth login" in said
+    assert not hub.requests
+
+
+def test_the_token_of_the_hubs_own_login_will_do(
+    hub: HubServer, full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import constants
+
+    monkeypatch.delenv("HF_TOKEN")
+    (tmp_path / "token").write_text(hub.add_user("anna"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    assert cli.run(["push", str(full_run), REPO]) == 0
+
+
+@pytest.mark.parametrize(
+    ("user", "repo", "words"),
+    [
+        ({"name": "anna", "role": "read"}, REPO, "the token can only read"),
+        ({"name": "bob"}, REPO, "the token is of bob, who cannot write to anna"),
+        ({"name": "bob", "orgs": {"acme": "read"}}, "acme/model", "bob may only read in acme"),
+        ({"name": "anna", "role": "fineGrained", "scoped": {"anna": ["repo.content.read"]}}, REPO, "may not write to"),
+        ({"name": "anna", "role": "fineGrained", "scoped": {"acme": ["repo.write"]}}, REPO, "may not write to"),
+    ],
+)
+def test_permission_is_checked_before_the_model_is_loaded(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str],
+    user: dict[str, Any], repo: str, words: str,
+) -> None:  # fmt: skip
+    from hftune.sharing import push
+
+    monkeypatch.setenv("HF_TOKEN", hub.add_user(**user))
+    monkeypatch.setattr(push, "Predictor", None)  # loading would fail
+    assert cli.run(["push", str(full_run), repo]) == 1
+    assert words in capsys.readouterr().err
+    assert not hub.repos
+
+
+@pytest.mark.parametrize(
+    "user",
+    [
+        {"name": "bob", "orgs": {"acme": "write"}},
+        {"name": "bob", "role": "fineGrained", "orgs": {"acme": "write"}, "scoped": {"acme": ["repo.write"]}},
+    ],
+)
+def test_an_organisation_is_pushed_to(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, user: dict[str, Any]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", hub.add_user(**user))
+    assert cli.run(["push", str(full_run), "acme/model"]) == 0
+    assert hub.repos["acme/model"].private
+
+
+def test_a_token_that_the_hub_does_not_know_is_said(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", "hf_unknown")
+    assert cli.run(["push", str(full_run), REPO]) == 1
+    assert "the token is not accepted (401)" in capsys.readouterr().err
+
+
+def test_offline_nothing_is_tried(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("HF_HUB_OFFLINE", "1")
+    assert cli.run(["push", str(full_run), REPO]) == 1
+    assert "HF_HUB_OFFLINE is set" in capsys.readouterr().err
+    assert not hub.requests
+
+
+def test_a_dead_hub_is_said_before_the_model_is_loaded(
+    hub: HubServer, full_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.close()
+    assert cli.run(["push", str(full_run), REPO]) == 1
+    said = capsys.readouterr().err
+    assert "cannot be reached" in said
+    assert "--dry-run" in said
+
+
+def test_a_public_repository_is_not_pushed_to_by_surprise(
+    hub: HubServer, full_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.create(REPO, private=False, files={"config.json": b"old"})
+    assert cli.run(["push", str(full_run), REPO]) == 2
+    assert "everybody would see this model" in capsys.readouterr().err
+    assert files(hub) == ["config.json"]
+    assert cli.run(["push", str(full_run), REPO, "--public"]) == 0
+    assert "model.safetensors" in files(hub)
+    assert not hub.repos[REPO].private
+
+
+def test_an_adapter_whose_base_this_hub_does_not_have_is_refused(
+    hub: HubServer, lora_run: Path, copied: Callable[[Path], Path], tiny_bert_folder: Path,
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from hftune.inference import loading
+    from hftune.modeling.resolve import ResolvedModel
+
+    run = copied(lora_run)
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace(str(tiny_bert_folder), "acme/tiny-bert"))
+    here = ResolvedModel(tiny_bert_folder, "acme/tiny-bert", None, "a copy")
+    monkeypatch.setattr("hftune.modeling.resolve.resolve_model", lambda *_, **__: here)
+    assert loading is not None
+    assert cli.run(["push", str(run), REPO]) == 2
+    assert "acme/tiny-bert is not on" in capsys.readouterr().err
+    assert not hub.repos
+
+
+def with_hub(run: Path, section: HubSection) -> Path:
+    recipe = load_recipe(run / layout.RECIPE).model_copy(update={"hub": section})
+    (run / layout.RECIPE).write_text(dump_recipe(recipe))
+    return run
+
+
+def test_a_recipe_says_where_to_and_how(hub: HubServer, full_run: Path, copied: Callable[[Path], Path]) -> None:
+    run = with_hub(copied(full_run), HubSection(repo="anna/from-recipe", private=False, license="mit"))
+    assert cli.run(["push", str(run)]) == 0
+    repo = hub.repos["anna/from-recipe"]
+    assert not repo.private
+    assert b"license: mit" in repo.files()["README.md"]
+
+
+def trains(recipe: Any, run: Any, *, allow_inexact: bool = False) -> dict[str, Any]:
+    return {"test": {"accuracy": 0.5}}
+
+
+def test_a_run_whose_recipe_says_so_is_pushed_when_it_is_done(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], words: Output
+) -> None:
+    run = with_hub(copied(full_run), HubSection(repo=REPO))
+    assert carry_out(run, words, train=trains) == 0
+    assert "model.safetensors" in files(hub)
+    state = read_state(run)
+    assert (state.status, state.phase, state.exit_code) == ("done", "", 0)
+    alerts = [event.data for event in read_events(run) if event.kind == "alert"]
+    assert alerts[-1]["code"] == "pushed"
+    assert hub.repos[REPO].private
+
+
+def test_a_failed_push_leaves_the_run_done_and_can_be_repeated(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], words: Output, clock: Any
+) -> None:
+    run = with_hub(copied(full_run), HubSection(repo=REPO))
+    hub.fail("POST", "/repos/create", status=403, error="not today", times=1)
+    assert carry_out(run, words, train=trains) == 0
+    state = read_state(run)
+    assert (state.status, state.exit_code) == ("done", 0)
+    alert = [event.data for event in read_events(run) if event.kind == "alert"][-1]
+    assert (alert["level"], alert["code"]) == ("error", "not-pushed")
+    assert "not today" in alert["message"]
+    assert "hftune push" in alert["hint"]
+    said = words.stdout.getvalue()
+    assert said.index("next") < said.index("! not pushed to anna/model")
+    assert said.rstrip().endswith("does it again.")
+    assert cli.run(["push", str(run)]) == 0
+    assert "model.safetensors" in files(hub)
+
+
+def test_what_would_keep_it_from_being_pushed_is_said_before_training(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], words: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = with_hub(copied(full_run), HubSection(repo=REPO))
+    monkeypatch.delenv("HF_TOKEN")
+
+    def sees(recipe: Any, run: Any, *, allow_inexact: bool = False) -> dict[str, Any]:
+        assert "could not be pushed to anna/model now: there is no token" in words.stderr.getvalue()
+        return {}
+
+    assert carry_out(run, words, train=sees) == 0
+    assert read_state(run).status == "done"
+
+
+@pytest.mark.parametrize("fault", [{}, {"status": 500, "times": None}, {"status": 401, "times": None}])
+def test_a_token_is_nowhere_but_in_the_request(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], fault: dict[str, Any]
+) -> None:
+    run, token = copied(full_run), hub.add_user("anna")
+    commands: list[bytes] = []
+
+    def look() -> None:
+        for path in Path("/proc").glob("[0-9]*/cmdline"):
+            try:
+                commands.append(path.read_bytes())
+            except OSError:
+                continue  # it has ended
+
+    if fault:
+        hub.fail("POST", "/commit/", before=look, **fault)
+    else:
+        hub.fail("POST", "/commit/", before=look)
+    command = [sys.executable, "-m", "hftune", "push", str(run), REPO, "--debug", "--json", "--timeout", "1"]
+    env = {**os.environ, **environment(hub, token), "HF_DEBUG": "1"}
+    done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert (done.returncode == 0) is not fault
+    assert any(b"push" in command for command in commands)
+    assert not any(token.encode() in command for command in commands)
+    assert token not in done.stdout
+    assert token not in done.stderr
+    for path in run.rglob("*"):
+        assert not path.is_file() or token.encode() not in path.read_bytes()
+    assert any(token in request.headers.get("authorization", "") for request in hub.requests)
+
+
+def test_a_token_in_a_recipe_is_refused_and_not_repeated(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    recipe = {"name": "a", "task": "text-classification", "model": "x/y", "data": {"source": "d"}}
+    file = tmp_path / "a.yaml"
+    file.write_text(json.dumps({**recipe, "hub": {"repo": REPO, "token": "hf_secret"}}))
+    assert cli.run(["check", str(file), "--fast"]) == 2
+    said = capsys.readouterr()
+    assert "hub.token: unknown key" in said.err
+    assert "hf_secret" not in said.out + said.err
