@@ -75,6 +75,7 @@ class HftuneApp(App[str]):
         Binding("x", "stop_run", "stop the run (asks)", id="app.stop"),
         Binding("p", "obey_run('pause')", "pause the run", id="app.pause"),
         Binding("r", "obey_run('resume')", "resume the run", id="app.resume"),
+        Binding("P", "push_run", "push the run's model to the Hub", id="app.push"),
         Binding(
             "f6", "release_mouse", "leave the mouse to the terminal, or take it back", id="app.mouse", priority=True
         ),
@@ -100,6 +101,7 @@ class HftuneApp(App[str]):
         self.store = RunStore(runs_dir, clock)
         self.run_here: Path | None = watch
         self.marked: dict[Path, None] = {}  # in the order they were marked
+        self.pushed_to: dict[Path, str] = {}  # by run: the repository that was named last
         self.history = History()
         self.blurred = False
         self.machine_text = ""
@@ -355,6 +357,16 @@ class HftuneApp(App[str]):
             return
         try:
             self._execution.ask_run(what, run)
+        except HftuneError as error:
+            self.place.fail(error)
+
+    def action_push_run(self) -> None:
+        run = self.place.run_in_front()
+        if run is None:
+            self.place.cannot("there is no run in front")
+            return
+        try:
+            self._execution.push(run)
         except HftuneError as error:
             self.place.fail(error)
 

@@ -6,7 +6,7 @@ import argparse
 import json
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hftune.errors import UsageError, closest
 from hftune.runs.reader import find_run, read_state, split_step
@@ -29,7 +29,8 @@ class Execution:
         self._app = app
         self._native: dict[str, Callable[[argparse.Namespace, Line], None]] = {
             "run": self._run, "runs": lambda *_: app.go("runs"), "watch": self._watch, "chat": self._chat,
-            "stop": self._change, "pause": self._change, "resume": self._change, "recipes": self._recipes,
+            "stop": self._change, "pause": self._change, "resume": self._change, "push": self._push,
+            "recipes": self._recipes,
             "compare": self._compare, "copy": lambda *_: app.copy(app.place.copied()), "theme": self._theme,
             "file": self._file, "keys": lambda *_: app.action_keys(), "help": self._help,
             "quit": lambda *_: app.leave(),
@@ -117,6 +118,44 @@ class Execution:
             self._show_output([command.name, "--detach", *command.words])
         else:
             self.ask_run(command.name, self._found(arguments))  # type: ignore[arg-type]
+
+    def push(self, run: Path, step: int | None = None, **given: Any) -> None:
+        """Open the dialog that pushes a run, or its checkpoint of `step`; raises HftuneError when there is none."""
+        from .chat_commands import checkpoint
+        from .pushing import Asked, why_not
+        from .screens.push import PushScreen
+
+        app = self._app
+        row = app.store.row(run)
+        if step is not None:
+            checkpoint(run, step)
+        elif why := why_not(run, row.state if row else read_state(run)):
+            app.place.cannot(why)
+            return
+        ref = str(run.absolute()) + ("" if step is None else f"@{step}")
+        app.push_screen(PushScreen(run, Asked(ref, **given)))
+
+    def _push(self, arguments: argparse.Namespace, command: Line) -> None:
+        if arguments.dry_run:  # nothing is sent: there is nothing to ask
+            self._show_output(["push", *command.words])
+            return
+        for one, other in (("private", "public"), ("adapter", "merged")):
+            if getattr(arguments, one) and getattr(arguments, other):
+                raise UsageError(f"--{one} and --{other} at once", hint="Give either.")
+        if arguments.repo and "/" not in arguments.repo:  # a run that is not there is taken for it
+            names = [row.short for row in self._app.store.rows]
+            hint = closest(arguments.repo, names)
+            raise UsageError(f"{arguments.repo!r} is neither a run nor the OWNER/NAME of a repository", hint=hint)
+        ref, step = split_step(arguments.run)
+        more = [("--license", arguments.license), ("--timeout", arguments.timeout)]
+        self.push(
+            self._found(arguments, ref),
+            step,
+            repo=arguments.repo or "",
+            visibility="hide" if arguments.private else "public" if arguments.public else "private",
+            weights="adapter" if arguments.adapter else "merged" if arguments.merged else "",
+            more=tuple(str(word) for flag, value in more if value is not None for word in (flag, value)),
+        )
 
     def _recipes(self, _: argparse.Namespace, command: Line) -> None:
         if command.words:

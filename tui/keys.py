@@ -48,8 +48,9 @@ def bindings_of(node: DOMNode | type[DOMNode]) -> Iterator[Binding]:
 
 def binding_ids(nodes: Iterable[DOMNode]) -> list[str]:
     """Return the names that a settings file can give keys to: those of these nodes, the prompt, lists and dialogs."""
-    from .screens import dialogs, my_file, output, palette, recipe_dialogs
+    from .screens import dialogs, my_file, output, palette, push, recipe_dialogs
     from .widgets import (
+        cycle,
         entries,
         filter_line,
         finder,
@@ -68,7 +69,7 @@ def binding_ids(nodes: Iterable[DOMNode]) -> list[str]:
         run_table.RunTable, filter_line.FilterLine, recipe_list.RecipeList, recipe_editing.RecipeEditing,
         recipe_editor.RecipeEditor, recipe_dialogs.Choose, recipe_dialogs.AskName, recipe_dialogs.ShortForm,
         recipe_dialogs.EstimateScreen, finder.Finder, transcript.Transcript, markdown_view.MarkdownView,
-        my_file.MyFileScreen, my_file.WrittenLine, picks.Picks,
+        my_file.MyFileScreen, my_file.WrittenLine, picks.Picks, push.PushScreen, cycle.Cycle,
     ]  # fmt: skip
     kinds = [*map(type, nodes), *others]
     found = [binding.id for kind in kinds for binding in bindings_of(kind)]

@@ -48,9 +48,14 @@ THREADS = {
     "columns.py": "reads the answer of a command about a data file: pipes block",
     "estimating.py": "reads the answer of a check, and what it does meanwhile: pipes block",
     "screens/output.py": "reads what a command prints: pipes block",
+    "pushing.py": "reads how a push goes: pipes block",
+    "tether.py": "runs in a process of the app's, and watches for the end of the app",
 }
 # What the reader's thread runs, and what runs without a terminal: no Textual, so no messages for events.
-WITHOUT_TEXTUAL = ("watch.py", "followed.py", "folder.py", "series.py", "jobs.py", "link.py", "completion.py")
+WITHOUT_TEXTUAL = (
+    "watch.py", "followed.py", "folder.py", "series.py", "jobs.py", "link.py", "completion.py", "pushing.py",
+    "tether.py",
+)  # fmt: skip
 # The same name for the same thing in several places: one line of a settings file changes the key in all of them.
 SHARED_IDS: set[str] = set()
 
@@ -83,6 +88,12 @@ async def walk(runs):
             await pilot.press("r", "u", "n", "escape")
             await pilot.pause()
             assert len(app.screen_stack) == 1
+        (app.store.rows[0].path / "model").mkdir()
+        app.go("watch", run=app.store.rows[0].path)
+        await pilot.pause()
+        app.action_push_run()
+        await pilot.pause()
+        assert len(app.screen_stack) == 2
         readers = [thread.name for thread in threading.enumerate() if "reader" in thread.name]
         assert readers == ["hftune-reader"], readers
 
