@@ -40,8 +40,12 @@ class WorkerClient:
         arguments: Sequence[str],
         command: Sequence[str] = COMMAND,
         on_end: Callable[[], None] | None = None,
+        on_event: Callable[[Event], None] | None = None,
     ) -> None:
-        """`arguments` are those of `command`; `on_end` is called from a thread when the worker writes no more."""
+        """`arguments` are those of `command`; `on_end` is called from a thread when the worker writes no more.
+
+        `on_event` gets every event, from the same thread, and `next_event` then none: for who asks much at once.
+        """
         self._on_end = on_end
         self._writing = threading.Lock()
         self._stderr = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the process
@@ -58,11 +62,21 @@ class WorkerClient:
             raise
         self._ids = itertools.count(1)
         self._events: queue.Queue[Event | None] = queue.Queue()
+        self._deliver = on_event or self._events.put
         threading.Thread(target=self._read, name="worker-events", daemon=True).start()
 
     def request(self, op: str, **fields: Any) -> Id:
         """Send a request; return its id. Raises WorkerDied, and RequestError for one that no worker would read."""
-        number = next(self._ids)
+        number = self.new_id()
+        self.send(number, op, **fields)
+        return number
+
+    def new_id(self) -> int:
+        """Return the id of a request that `send` will send: who waits for its events elsewhere must know it before."""
+        return next(self._ids)
+
+    def send(self, number: Id, op: str, **fields: Any) -> None:
+        """Send a request under an id of `new_id`; raises as `request` does."""
         line = json.dumps({"v": VERSION, "id": number, "op": op, **fields}).encode("ascii")
         if len(line) > MAX_LINE:
             # The worker could not tell whose line it is, so its error would reach nobody.
@@ -75,7 +89,6 @@ class WorkerClient:
                 self._process.stdin.flush()
         except (BrokenPipeError, ValueError):
             raise self.death() from None
-        return number
 
     def next_event(self, id: Id) -> Event:
         """Wait for the next event of a request (events of others are passed over). Raises WorkerDied.
@@ -104,6 +117,11 @@ class WorkerClient:
         with suppress(OSError):
             self._process.send_signal(SIGTERM)
 
+    def kill(self) -> None:
+        """End the worker at once, also one that is stopped or reads nothing; `close` still follows."""
+        with suppress(OSError):
+            self._process.kill()
+
     def close(self) -> None:
         """End the worker and wait until it has."""
         assert self._process.stdin is not None
@@ -131,7 +149,7 @@ class WorkerClient:
         with self._process.stdout as lines:
             for line in lines:
                 with suppress(ValueError):
-                    self._events.put(json.loads(line))
+                    self._deliver(json.loads(line))
         self._events.put(None)
         if self._on_end is not None:
             self._on_end()

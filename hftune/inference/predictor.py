@@ -14,7 +14,7 @@ from hftune.inference.embedding import Pooling, TextVectors, embed_texts
 from hftune.inference.filling import BATCH_SIZE as FILL_BATCH
 from hftune.inference.filling import TOP, Filling, fill
 from hftune.inference.generation import Generation, write_answer
-from hftune.inference.prompts import Message, Style, check_messages, make_prompt, style_of
+from hftune.inference.prompts import Message, Style, check_messages, make_prompt, make_whole_prompt, style_of
 from hftune.tasks._answers import label_names, problem_type
 
 if TYPE_CHECKING:
@@ -206,10 +206,13 @@ class Predictor:
         decoding: Decoding | None = None,
         on_text: Callable[[str, int], None] = _nothing,
         cancelled: Callable[[], bool] = _never,
+        most_tokens: int | None = None,
     ) -> Generation:
         """Answer a prompt or a conversation; `on_text(piece, tokens so far)` gets text once it is certain.
 
-        `cancelled` is asked between two tokens. Raises UsageError for a classifier, OutOfMemoryError.
+        `cancelled` is asked between two tokens. A prompt that is too long loses its beginning; with `most_tokens` (of
+        prompt and answer) nothing is left out, and one that does not fit, here or in the model, is a
+        TooManyTokensError. Raises UsageError for a classifier, OutOfMemoryError.
         """
         self.require(GENERATES)
         settings = decoding or Decoding()
@@ -220,8 +223,13 @@ class Predictor:
             asked = [{**one, "content": well_formed(one["content"])} for one in check_messages(prompt)]
         loaded, style = self.loaded, self.style
         assert style is not None
-        most = settings.max_new_tokens or longest_answer(style, self.context)
-        ready = make_prompt(loaded.tokenizer, style, asked, most, self.context)
+        default = longest_answer(style, self.context)
+        if most_tokens is None:
+            most = settings.max_new_tokens or default
+            ready = make_prompt(loaded.tokenizer, style, asked, most, self.context)
+        else:
+            most = min(most_tokens, self.context or most_tokens)
+            ready = make_whole_prompt(loaded.tokenizer, style, asked, settings.max_new_tokens, most, default)
         with _memory("write an answer", "Use a shorter prompt or fewer --max-new-tokens."):
             return write_answer(
                 loaded.model, loaded.tokenizer, ready, settings, on_text, cancelled, trim=style == "chat"

@@ -2,7 +2,7 @@
 
 Three styles: `chat` (messages through the model's chat template), `completion` (a prompt and the answer to it) and
 `text` (a text that goes on). A prompt that leaves no room in the model's context loses its oldest messages, then its
-first tokens, and a note says so.
+first tokens, and a note says so; where nothing may be left out (`make_whole_prompt`) it is refused.
 """
 
 from __future__ import annotations
@@ -62,6 +62,10 @@ def running_text(messages: Sequence[Message]) -> str:
     return text
 
 
+class TooManyTokensError(UsageError):
+    """A prompt that does not fit whole, or leaves less room for the answer than was asked for."""
+
+
 def make_prompt(
     tokenizer: PreTrainedTokenizerBase,
     style: Style,
@@ -72,18 +76,10 @@ def make_prompt(
     """Return the ids of what is asked, cut to leave room in `context` tokens (None: no limit)."""
     notes: list[str] = []
     if style == "chat":
-        if tokenizer.chat_template is None:
-            raise ModelError("the run was trained on messages, but its tokenizer has no chat template")
-        messages: list[Message] = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
-        ids = _fitting_chat(tokenizer, messages, _prompt_room(10**9, max_new_tokens, context), notes)
-    elif isinstance(asked, str):
-        ids = _encode(tokenizer, asked)
-    elif style == "completion":
-        # The model never saw a conversation: each prompt is answered alone.
-        users = [message["content"] for message in asked if message["role"] == "user"]
-        ids = _encode(tokenizer, users[-1] if users else "")
+        room = _prompt_room(10**9, max_new_tokens, context)
+        ids = _fitting_chat(tokenizer, _conversation(tokenizer, asked), room, notes)
     else:
-        ids = _encode(tokenizer, running_text(asked))
+        ids = _encode(tokenizer, _text(style, asked))
     room = _prompt_room(len(ids), max_new_tokens, context)
     if len(ids) > room:
         notes.append(f"the first {len(ids) - room} tokens of the prompt do not fit in the model's {context} tokens")
@@ -92,6 +88,44 @@ def make_prompt(
     if most < max_new_tokens:
         notes.append(f"the answer is at most {most} tokens: the model takes {context} with the prompt")
     return Prompt(ids, most, notes)
+
+
+def make_whole_prompt(
+    tokenizer: PreTrainedTokenizerBase,
+    style: Style,
+    asked: str | Sequence[Message],
+    max_new_tokens: int | None,
+    most_tokens: int,
+    default: int,
+) -> Prompt:
+    """Return the ids of all that is asked; raises TooManyTokensError when prompt and answer pass `most_tokens`.
+
+    `max_new_tokens` None is an answer of `default` tokens, or of what room there is.
+    """
+    chat = style == "chat"
+    ids = _template(tokenizer, _conversation(tokenizer, asked)) if chat else _encode(tokenizer, _text(style, asked))
+    if len(ids) + (max_new_tokens or 1) > most_tokens:
+        answer = "1 of an answer" if max_new_tokens is None else f"{max_new_tokens} asked for"
+        message = f"{len(ids)} tokens of the prompt and {answer} are more than the {most_tokens} that are taken"
+        raise TooManyTokensError(message, hint="Shorten what is asked, or ask for a shorter answer.")
+    return Prompt(ids, max_new_tokens or min(default, most_tokens - len(ids)))
+
+
+def _conversation(tokenizer: PreTrainedTokenizerBase, asked: str | Sequence[Message]) -> list[Message]:
+    if tokenizer.chat_template is None:
+        raise ModelError("the run was trained on messages, but its tokenizer has no chat template")
+    return [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
+
+
+def _text(style: Style, asked: str | Sequence[Message]) -> str:
+    """Return what is asked of a model that was not trained on messages, as one text."""
+    if isinstance(asked, str):
+        return asked
+    if style == "completion":
+        # The model never saw a conversation: each prompt is answered alone.
+        users = [message["content"] for message in asked if message["role"] == "user"]
+        return users[-1] if users else ""
+    return running_text(asked)
 
 
 def _prompt_room(prompt_tokens: int, max_new_tokens: int, context: int | None) -> int:

@@ -14,7 +14,8 @@ default "main").
 |          | (true: the pretrained model that the run began from), model?          |                               |
 | classify | texts: [text], pairs?: [text], batch_size? (32), model?               | predictions: [prediction]     |
 | fill     | texts: [text], top? (5: guesses a mask), batch_size? (8), model?      | fillings: [filling]           |
-| generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?  | answer                        |
+| generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?; | answer                        |
+|          | most_tokens? (int: of prompt and answer, of which nothing is left out)   |                               |
 | explain  | text, model?                                                          | none yet: error not-available |
 | cancel   | target? (id; default: everything that runs or waits)                  | cancelled: [id]               |
 | unload   | model?                                                                | unloaded: bool                |
@@ -53,7 +54,8 @@ context, load_seconds. Numbers that are not finite are null.
 
 **Error codes.** bad-json (not an object of JSON), too-long (a line above 1 MiB), busy (64 requests wait), bad-version,
 bad-request (a field is missing or wrong), unknown-op, not-loaded, run (cannot be found or loaded), task (the model's
-task cannot do this), out-of-memory (the worker goes on), not-available, internal (a bug).
+task cannot do this), too-many-tokens (more than most_tokens, or than the model takes), out-of-memory (the worker goes
+on), not-available, internal (a bug).
 No error ends the worker. It ends when stdin closes, after what was asked is answered, or when nobody reads its stdout.
 """
 
@@ -279,11 +281,13 @@ class Worker:
         if asked is not None and not isinstance(asked, list):
             raise RequestError("bad-request", "messages is not a list")
         prompt = asked if asked is not None else text_field(request.body, "prompt")
+        limited = request.body.get("most_tokens") is not None
+        most = whole_field(request.body, "most_tokens", 1) if limited else None
 
         def show(piece: str, tokens: int) -> None:
             self._events.emit(request.id, "token", text=piece, tokens=tokens)
 
-        return predictor.generate(prompt, decoding, show, request.cancelled.is_set).to_dict()
+        return predictor.generate(prompt, decoding, show, request.cancelled.is_set, most).to_dict()
 
     def _explain(self, request: Request) -> None:
         raise RequestError("not-available", "explanations are not available yet", "A later version has them.")
@@ -327,12 +331,15 @@ def release_memory() -> None:
 def _problem(error: Exception) -> dict[str, Any]:
     """Return code, message and hint of whatever went wrong with a request."""
     from hftune.inference.predictor import OutOfMemoryError, TaskError, is_out_of_memory
+    from hftune.inference.prompts import TooManyTokensError
 
     if isinstance(error, RequestError):
         code = error.code
     elif isinstance(error, OutOfMemoryError) or is_out_of_memory(error):
         code = "out-of-memory"
         release_memory()
+    elif isinstance(error, TooManyTokensError):
+        code = "too-many-tokens"
     elif isinstance(error, UsageError):
         code = "task" if isinstance(error, TaskError) else "bad-request"
     else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import queue
 import signal
 import sys
 import threading
@@ -87,3 +88,29 @@ def test_a_worker_that_passes_over_sigterm_is_killed_by_close() -> None:
         assert client.next_event(1) == {"id": 1}
     with pytest.raises(WorkerDied, match="signal 9"):
         raise client.death()
+
+
+def test_every_event_can_be_had_as_it_comes_whoever_asked() -> None:
+    events: queue.Queue[Any] = queue.Queue()
+    with echo(on_event=events.put) as client:
+        first, second = client.new_id(), client.new_id()
+        client.send(second, "ping")
+        client.send(first, "ping")
+        assert [events.get(timeout=SECONDS)["id"] for _ in range(4)] == [second, second, first, first]
+
+
+def test_a_worker_that_reads_nothing_can_be_killed_while_a_thread_writes_to_it() -> None:
+    with WorkerClient([], (sys.executable, "-c", "import signal\nwhile True: signal.pause()")) as client:
+        found: list[BaseException] = []
+
+        def write() -> None:
+            try:
+                client.request("classify", texts=["x" * 500_000])
+            except WorkerDied as error:
+                found.append(error)
+
+        thread = threading.Thread(target=write)
+        thread.start()
+        client.kill()
+        thread.join(SECONDS)
+        assert not thread.is_alive() and "signal 9" in str(found[0])

@@ -111,6 +111,8 @@ def test_cancel_stops_an_answer_that_is_being_written_and_one_that_waits(worker:
         ({"id": 1, "op": "generate", "messages": [{"role": "user"}]}, "bad-request"),
         ({"id": 1, "op": "generate", "prompt": "a", "decoding": {"top_p": 7}}, "bad-request"),
         ({"id": 1, "op": "generate", "prompt": "a", "model": "other"}, "not-loaded"),
+        ({"id": 1, "op": "generate", "prompt": "The film", "most_tokens": 1}, "too-many-tokens"),
+        ({"id": 1, "op": "generate", "prompt": "a", "most_tokens": "all"}, "bad-request"),
         ({"id": 1, "op": "classify", "texts": ["a"]}, "task"),
         ({"id": 1, "op": "classify", "texts": "a"}, "bad-request"),
         ({"id": 1, "op": "explain", "text": "a"}, "not-available"),
