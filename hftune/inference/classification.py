@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,9 @@ if TYPE_CHECKING:
 
 THRESHOLD = 0.5  # of the probability of each label of a multi-label model
 BATCHES_AHEAD = 32  # batches whose texts are tokenized and sorted together
+# What a pass through a small encoder costs on a processor beside its tokens, in tokens (MiniLM, two cores: 5 ms, and
+# 0.15 a token). Padding is tokens too: a few texts of unlike lengths are read faster in several passes.
+PASS_IN_TOKENS = 32
 
 
 @dataclass(frozen=True)
@@ -101,7 +104,8 @@ def _logits(
         tokens[example["row"]] = example["length"]
     for row, length in encoded.too_long.items():
         tokens[row] = length
-    for batch_of_like_length in length_batches([example["length"] for example in encoded.examples], batch_size):
+    lengths = [example["length"] for example in encoded.examples]
+    for batch_of_like_length in _batches(model, lengths, batch_size):
         if cancelled():
             return None
         batch = collate([encoded.examples[index] for index in batch_of_like_length])
@@ -119,6 +123,34 @@ def length_batches(lengths: Sequence[int], batch_size: int) -> Iterator[list[int
     order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
     for start in range(0, len(order), batch_size):
         yield order[start : start + batch_size]
+
+
+def cheapest_batches(lengths: Sequence[int], batch_size: int, pass_in_tokens: int) -> list[list[int]]:
+    """Return the positions of `lengths` in batches whose passes and padded tokens cost least, longest first.
+
+    A pass costs `pass_in_tokens` and, for each of its texts, the length of the longest.
+    """
+    order = sorted(range(len(lengths)), key=lambda index: -lengths[index])
+    best, starts = [0], [0]  # of the first texts in order: their cost, and where their last batch begins
+    for end in range(1, len(order) + 1):
+        first = max(0, end - batch_size)
+        costs = [best[start] + lengths[order[start]] * (end - start) for start in range(first, end)]
+        cost = min(costs)
+        best.append(cost + pass_in_tokens)
+        starts.append(first + costs.index(cost))
+    batches = []
+    end = len(order)
+    while end:
+        batches.append(order[starts[end] : end])
+        end = starts[end]
+    return batches[::-1]
+
+
+def _batches(model: Any, lengths: Sequence[int], batch_size: int) -> Iterable[list[int]]:
+    # An accelerator reads padding for nearly nothing, and an LSTM's time is the steps of its longest text.
+    if model.device.type != "cpu" or model.config.model_type == "lstm":
+        return length_batches(lengths, batch_size)
+    return cheapest_batches(lengths, batch_size, PASS_IN_TOKENS)
 
 
 def _predictions(
