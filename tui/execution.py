@@ -136,7 +136,7 @@ class Execution:
         app.push_screen(PushScreen(run, Asked(ref, **given)))
 
     def _push(self, arguments: argparse.Namespace, command: Line) -> None:
-        if arguments.dry_run:  # nothing is sent: there is nothing to ask
+        if arguments.dry_run or arguments.output:  # nothing is sent: there is nothing to ask
             self._show_output(["push", *command.words])
             return
         for one, other in (("private", "public"), ("adapter", "merged")):

@@ -156,7 +156,7 @@ def _sending(pushing: Pushing) -> Iterator[Line]:
     elif pushing.phases:
         yield [("◐ ", "$accent"), pushing.phases[-1].text]
     yield []
-    yield [(GOES_ON, "$muted")]
+    yield [(f"Ended early? {GOES_ON}", "$muted")]
 
 
 def _pace(speed: float | None, left: int) -> str:

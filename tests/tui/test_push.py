@@ -238,6 +238,7 @@ async def test_the_command_opens_the_form_with_what_it_says(opened, make_run, ty
         ("/push a/b --adapter --merged", "--adapter and --merged at once · Give either."),
         ("/push 000a@8", "has no checkpoint of step 8"),
         ("/push a/b --timeout soon", "--timeout"),
+        ("/push bert-lora-00a", "bert-lora-000a"),
     ],
 )
 async def test_a_command_that_is_wrong_says_why(opened, run, typed, said):
@@ -419,8 +420,9 @@ async def test_what_is_done_is_told_until_it_is_ready(pushed, fake, run, runs):
         assert fake.called["words"] == [
             "push", str(run.absolute()), "anna/films", "--ask", "--json", "--runs-dir", str(runs),
         ]  # fmt: skip
-        await pilot.press("enter", "y")
-        await shows(app, pilot, "there is nothing to copy yet")
+        for key, said in (("y", "there is nothing to copy yet"), ("q", "Esc ends it")):
+            await pilot.press(key)
+            await shows(app, pilot, said)
         await pilot.press("enter")
         await shows(app, pilot, "not ready yet: you are asked before anything is sent")
         assert app.screen.state == "preparing"
@@ -615,7 +617,7 @@ async def test_a_process_that_is_killed_is_told_with_its_last_words(pushed, fake
     async with pushed() as (app, pilot):
         await shows(app, pilot, "hftune push was ended by signal 9", "ran out of memory", "words: last of all hf_…")
         assert TOKEN not in text_of(app)
-        await pilot.press("y", "escape")
+        await pilot.press("y", "q")
         await pilot.pause()
         assert app.screen is app.place and TOKEN not in app.clipboard
 

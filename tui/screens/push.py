@@ -54,6 +54,7 @@ class PushScreen(ModalScreen[None]):
         Binding("up,shift+tab", "move(-1)", "line before", id="push.previous", priority=True),
         Binding("pagedown", "page(1)", "a page down", id="push.page_down"),
         Binding("pageup", "page(-1)", "a page up", id="push.page_up"),
+        Binding("q", "leave", "close it, while nothing is on its way", id="push.leave"),
         Binding("y", "copy", "copy the address, or what went wrong", id="push.copy"),
     ]
     DEFAULT_CSS = """
@@ -264,6 +265,12 @@ class PushScreen(ModalScreen[None]):
             self._show()
         else:
             self._show_form(CANCELLED if state == "preparing" else REFUSED)
+
+    def action_leave(self) -> None:
+        if self.state in ("preparing", "ready", "sending"):
+            self._say("Esc ends it")
+        else:
+            self._close()
 
     def action_move(self, by: int) -> None:
         if self.pushing is not None:
