@@ -56,6 +56,7 @@ RECIPE = Argument(("recipe",), "recipe file; a shipped recipe's name works too",
 SET = Argument(("-s", "--set"), "override a key of the recipe", repeat=True, metavar="section.key=value")
 SEED = Argument(("--seed",), "seed of the sampling", type=int, metavar="N")
 
+ROWS = Argument(("--rows",), "held-out texts that both are asked (default 500)", type=int, default=500, metavar="N")
 TIMEOUT = Argument(("--timeout",), "wait so many seconds at most (default: until it is done)", type=float, metavar="S")
 
 # On every command.
@@ -307,6 +308,27 @@ VERBS: tuple[Verb, ...] = (
             Argument(("--timeout",), "wait so many seconds for the Hub in all (default 300)", type=float, metavar="S"),
         ),
         streams=True,
+    ),
+    Verb(
+        "merge",
+        "add a run's adapter into its base model: one model, checked against the run",
+        (RUN, Argument(("--output",), "folder (default: named after the run)", metavar="DIR", completes="file"), ROWS),
+    ),
+    Verb(
+        "export",
+        "write a run's model as others load it, checked against the run",
+        (
+            RUN,
+            Argument(
+                ("--to",),
+                "transformers (the default; an adapter is merged), adapter (as peft reads it) or onnx",
+                default="transformers",
+                metavar="KIND",
+                choices=("transformers", "adapter", "onnx"),
+            ),
+            Argument(("--output",), "folder (default: named after the run)", metavar="DIR", completes="file"),
+            ROWS,
+        ),
     ),
     Verb("worker", "answer JSON lines about a run: what the app and chat speak", (RUN,), streams=True),
     Verb(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,7 +15,7 @@ from hftune.sharing.account import check_account, check_name, find_token
 from hftune.sharing.base import name_on_hub
 from hftune.sharing.errors import RETRY, PushError
 from hftune.sharing.patience import Patience, kept_to
-from hftune.sharing.repository import Staged, choose_weights, empty_folder, stage
+from hftune.sharing.repository import Staged, choose_weights, files_of, fresh_folder, is_allowed, stage
 from hftune.sharing.upload import Place, Progress, Pushed, look, settle_visibility, upload
 from hftune.sharing.usage import Weights
 
@@ -48,8 +48,9 @@ def dry_run(wish: Wish, folder: Path, note: Note) -> Staged:
     check_name(wish.repo)
     predictor = Predictor.load(wish.run, wish.step)
     weights = choose_weights(predictor.loaded, wish.weights)
-    empty_folder(folder)
-    return stage(predictor, wish.repo, weights, wish.licence, folder, note)
+    with fresh_folder(folder, is_allowed) as new:
+        staged = stage(predictor, wish.repo, weights, wish.licence, new, note)
+    return replace(staged, folder=folder, files=files_of(folder))
 
 
 def push(wish: Wish, note: Note, progress: Progress, agree: Agree) -> Pushed | None:

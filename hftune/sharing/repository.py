@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 import shutil
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -45,7 +46,7 @@ _ALLOWED = frozenset(
     }
 )
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
-_OWN_MODULES = {"lstm": "hftune.modeling.lstm"}  # architectures that transformers does not have
+OWN_MODULES = {"lstm": "hftune.modeling.lstm"}  # architectures that transformers does not have
 
 
 @dataclass(frozen=True)
@@ -98,7 +99,7 @@ def choose_weights(loaded: LoadedRun, wanted: Weights | None) -> Weights:
 def stage(
     predictor: Predictor, repo: str, wanted: Weights | None, licence: str | None, folder: Path, note: Note
 ) -> Staged:
-    """Write the repository `repo` of a loaded run into `folder`, which is empty or new; scores the model for its card.
+    """Write the repository `repo` of a loaded run into an empty `folder`; scores the model for its card.
 
     The predictor's model may be another one afterwards (merged). Raises UsageError for weights it does not have.
     """
@@ -106,13 +107,11 @@ def stage(
     facts = gather(predictor, note)
     published = Published(repo, weights, licence or known_licence(facts.recipe.model))
     note(_WRITING[weights])
-    folder.mkdir(parents=True, exist_ok=True)
     write_model(predictor.loaded, weights, folder)
     card = model_card(facts, published, _loading(predictor, facts, published))
     (folder / TITLE).write_text(card, encoding="utf-8")
     _drop_others(folder, note)
-    files = [File(path.name, path, path.stat().st_size) for path in sorted(folder.iterdir())]
-    return Staged(folder, weights, tuple(files))
+    return Staged(folder, weights, files_of(folder))
 
 
 _WRITING: dict[Weights, str] = {
@@ -144,21 +143,31 @@ def merge(model: Any) -> Any:
             raise HftuneError(f"the adapter cannot be added into its base: {error}") from error
 
 
-def empty_folder(folder: Path) -> None:
-    """Make sure that a dry run can write there; raises UsageError when something is in the way."""
-    if folder.is_dir() and any(folder.iterdir()) and not _is_earlier(folder):
+@contextmanager
+def fresh_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
+    """Give a new folder to write to, which takes the name `folder` once all went well; otherwise nothing is left.
+
+    One that is there already is replaced when it holds only files that are `ours` by name; raises UsageError before
+    anything is written when something else is in the way.
+    """
+    if folder.is_dir() and not all(ours(path.name) for path in folder.iterdir()):
         raise UsageError(f"{folder} is not empty", hint="Choose a new folder for --output.")
     if folder.exists() and not folder.is_dir():
         raise UsageError(f"{folder} is a file", hint="Choose a new folder for --output.")
-    if folder.is_dir():
-        shutil.rmtree(folder)
-    folder.mkdir(parents=True)
+    new = folder.with_name(f".{folder.name}.part")
+    shutil.rmtree(new, ignore_errors=True)
+    try:
+        new.mkdir(parents=True)
+        yield new
+        shutil.rmtree(folder, ignore_errors=True)
+        new.rename(folder)
+    finally:
+        shutil.rmtree(new, ignore_errors=True)
 
 
-def _is_earlier(folder: Path) -> bool:
-    """Whether all that lies in a folder is what a dry run before this one wrote."""
-    names = [path.name for path in folder.iterdir()]
-    return TITLE in names and all(map(is_allowed, names))
+def files_of(folder: Path) -> tuple[File, ...]:
+    """Return the files of a folder, by name."""
+    return tuple(File(path.name, path, path.stat().st_size) for path in sorted(folder.iterdir()))
 
 
 def _drop_others(folder: Path, note: Note) -> None:
@@ -171,7 +180,7 @@ def _drop_others(folder: Path, note: Note) -> None:
 
 def _loading(predictor: Predictor, facts: Facts, published: Published) -> Loading:
     recipe = facts.recipe
-    own = _OWN_MODULES.get(facts.model_type)
+    own = OWN_MODULES.get(facts.model_type)
     return Loading(
         repo=published.repo,
         task=recipe.task.name,

@@ -87,3 +87,29 @@ def _asked(loading: Loading) -> str:
 def _s(value: str) -> str:
     # A JSON string of ASCII is a Python string as well.
     return json.dumps(value)
+
+
+def onnx_lines(task: str, max_length: int) -> str:
+    """Return lines that ask an ONNX export, in its folder, with onnxruntime and a tokenizer."""
+    last = {
+        "text-classification": "print(names, logits)  # a softmax makes shares of them, of a single one a sigmoid",
+        "text-generation": "print(tokenizer.decode(logits[0, -1].argmax()))  # the likeliest next token",
+        "fill-mask": "print(tokenizer.decode(logits[0, inputs['input_ids'][0] == tokenizer.mask_token_id].argmax(-1)))",
+    }[task]
+    asked = {"fill-mask": 'f"This is a {tokenizer.mask_token} text."'}.get(task, _s("A text to judge."))
+    names = 'names = json.load(open("config.json"))["id2label"]'
+    classifies = task == "text-classification"
+    return "\n".join(
+        [
+            *(["import json", ""] if classifies else []),
+            "import onnxruntime",
+            "from transformers import AutoTokenizer",
+            "",
+            'tokenizer = AutoTokenizer.from_pretrained(".")',
+            *([names] if classifies else []),
+            'session = onnxruntime.InferenceSession("model.onnx")',
+            f'inputs = tokenizer([{asked}], truncation=True, max_length={max_length}, return_tensors="np")',
+            "logits = session.run(None, {one.name: inputs[one.name] for one in session.get_inputs()})[0]",
+            last,
+        ]
+    )
