@@ -59,7 +59,7 @@ def examine(runs_dir: Path) -> dict[str, Any]:
         **_torch(),
         "memory": {"total_bytes": memory.total, "available_bytes": memory.available},
         "disk": [_disk("runs", runs_dir), _disk("cache", cache_folder()), _disk("models", _hub_cache())],
-        "hub": _hub(),
+        "hub": {**_hub(), "token": _token()},
         "index": _index(),
         "missing": _missing(required, extras),
     }
@@ -87,6 +87,12 @@ def render(report: dict[str, Any]) -> Iterator[str]:
             if report[name]["ok"]
             else f"! {what}{place} is not used: {report[name]['reason']} (what is in the cache still works)"
         )
+    token = report["hub"]["token"]
+    yield (
+        f"✓ signed in to the Hub by {token}"
+        if token
+        else ("· not signed in to the Hub, which pushing and private models need: `hf auth login`, or set HF_TOKEN")
+    )
     for item in missing["extras"]:
         yield f"! without {' '.join(item['packages'])}: no {item['extra']}. To have it: {item['install']}"
 
@@ -216,6 +222,15 @@ def _disk(what: str, folder: Path) -> dict[str, Any]:
 def _hub_cache() -> Path:
     home = os.environ.get("HF_HOME") or expand("~/.cache/huggingface")
     return Path(os.environ.get("HF_HUB_CACHE") or Path(home) / "hub")
+
+
+def _token() -> str | None:
+    """Return where a token for the Hub is found; whether the Hub takes it, `hftune push` asks."""
+    from huggingface_hub import constants
+
+    if os.environ.get("HF_TOKEN"):
+        return "HF_TOKEN"
+    return "hf auth login" if Path(constants.HF_TOKEN_PATH).is_file() else None
 
 
 def _hub() -> dict[str, Any]:

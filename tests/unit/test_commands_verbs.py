@@ -242,6 +242,22 @@ def test_doctor_examines_this_machine(monkeypatch, capsys):
     assert "! the package index is not used: no such host" in shown and "bf16" in shown
 
 
+def test_doctor_says_who_is_signed_in_without_the_token(monkeypatch, capsys, tmp_path):
+    from huggingface_hub import constants
+
+    no_index(monkeypatch)
+    assert cli.run(["doctor"]) == 0
+    assert "· not signed in to the Hub" in capsys.readouterr().out
+    (tmp_path / "token").write_text("hf_secret")
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "token"))
+    assert cli.run(["doctor"]) == 0
+    assert "✓ signed in to the Hub by hf auth login" in capsys.readouterr().out
+    monkeypatch.setenv("HF_TOKEN", "hf_secret")
+    assert cli.run(["doctor"]) == 0
+    shown = capsys.readouterr().out
+    assert "✓ signed in to the Hub by HF_TOKEN" in shown and "hf_secret" not in shown
+
+
 def test_doctor_names_what_is_missing_and_the_command_that_installs_it(monkeypatch, capsys):
     no_index(monkeypatch, 1, "/usr/bin/python: No module named pip")
     installed = doctor._version
