@@ -154,11 +154,6 @@ class Pushing:
         return "preparing" if self.ready is None else "ready"
 
     @property
-    def process_id(self) -> int:
-        """The id of the process."""
-        return self._process.pid
-
-    @property
     def speed(self) -> float | None:
         """Bytes a second of late, None before that can be told."""
         sent = list(self._sent)

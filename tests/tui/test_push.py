@@ -637,6 +637,12 @@ async def test_a_process_that_says_nothing_is_told(pushed, fake):
         await shows(app, pilot, "hftune push ended with 3 before it said how it went")
 
 
+async def test_an_error_of_another_form_is_told_as_it_is(pushed, fake):
+    fake.says(("say", {"error": "no more"}))
+    async with pushed() as (app, pilot):
+        await shows(app, pilot, "failed", "no more", "Nothing was sent.")
+
+
 async def test_a_process_that_does_not_push_is_told(pushed, fake):
     fake.says(("say", {"pushed": False}))
     async with pushed() as (app, pilot):
