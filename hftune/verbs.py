@@ -237,6 +237,8 @@ VERBS: tuple[Verb, ...] = (
             ),
             Argument(("--batch-size",), "texts a forward pass (default 32)", type=int, default=32, metavar="N"),
             Argument(("--top",), "words shown for a mask (default 5)", type=int, default=5, metavar="N"),
+            Argument(("--restart",), "begin at the first row, whatever is left of an interrupted one", switch=True),
+            Argument(("--allow-inexact",), "go on although last digits will differ", switch=True),
         ),
         streams=True,
     ),

@@ -3,13 +3,15 @@
 Of a model that guesses masked words: the likeliest words for each mask of the texts or lines.
 
 Files keep their order and columns; a row that cannot be labelled stays in its place with an `error` and is named on
-stderr; the exit code is still 0, and the summary says how many there were. `--output` appears only when it is whole.
+stderr; the exit code is still 0, and the summary says how many there were. `--output` appears only when it is whole:
+until then `F.partial` has its rows, and after a kill, an error or Ctrl-C the same command goes on behind them.
 """
 
 from __future__ import annotations
 
 import argparse
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import Path
@@ -17,18 +19,22 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.asking.answers import filling_lines, prediction_lines
 from hftune.commands.bars import drawable
-from hftune.errors import EXIT_DONE, UsageError
-from hftune.figures import many
+from hftune.commands.signals import asking_to_stop
+from hftune.commands.ticker import Ticker
+from hftune.errors import EXIT_DONE, InterruptedRun, UsageError
+from hftune.figures import duration, figure, many
 from hftune.output import Output, json_line
 from hftune.sanitize import clip, sanitize
 from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
+    from hftune.inference.file_labels import Labelled
     from hftune.inference.predictor import Predictor
     from hftune.inference.row_files import Row
 
 BAD_ROWS_SHOWN = 20
 SHOWN_TEXT = 76  # columns of a text shown above its bars
+QUIET_SECONDS = 1.0  # of a file that is labelled: shorter work needs no word of how far it is
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -62,11 +68,14 @@ def _check(arguments: argparse.Namespace) -> None:
             "--output without --input", hint="Labels of single texts go to standard output: --json > FILE."
         )
     if arguments.output:
-        from hftune.inference.row_files import output_file, partial_of
+        from hftune.inference.row_files import files_of, output_file
 
         target = output_file(Path(arguments.output))
-        if Path(arguments.input).resolve() in (target, partial_of(target)):
+        if Path(arguments.input).resolve() in files_of(target):
             raise UsageError("--output is the --input", hint="Give another file: the rows are kept as they came.")
+    for flag, given in (("--restart", arguments.restart), ("--allow-inexact", arguments.allow_inexact)):
+        if given and not arguments.output:
+            raise UsageError(f"{flag} without --output", hint="Only a file can be gone on with.")
     for flag, value in (("--batch-size", arguments.batch_size), ("--top", arguments.top)):
         if value < 1:
             raise UsageError(f"{flag} {value}", hint="It must be 1 or more.")
@@ -141,24 +150,66 @@ def _show(item: tuple[str, ...], record: dict[str, Any], output: Output) -> None
 
 
 def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Output) -> None:
-    from hftune.inference.file_labels import label_file
+    from hftune.inference.file_labels import Job, Listener, label_file
 
-    shown = 0
-
-    def report(row: Row) -> None:
-        nonlocal shown
-        shown += 1
-        if shown <= BAD_ROWS_SHOWN:
-            output.note(f"hftune: {arguments.input}:{row.number}: {sanitize(row.error)}")
+    sink = Path(arguments.output) if arguments.output else None
+    job = Job(Path(arguments.input), sink, arguments.batch_size, arguments.restart, arguments.allow_inexact)
+    display = _FileDisplay(arguments.input, output, ticking=sink is not None or not output.stdout.isatty())
 
     def emit(record: Any) -> None:
         print(json_line(record, output.stdout, default=str), file=output.stdout)
 
-    sink = Path(arguments.output) if arguments.output else None
-    done = label_file(predictor, Path(arguments.input), sink, arguments.batch_size, report, emit)
-    if done.bad > BAD_ROWS_SHOWN:
-        output.note(f"hftune: … and {done.bad - BAD_ROWS_SHOWN} more")
+    with asking_to_stop(lambda _: None) as signals:
+        listener = Listener(display.bad_row, display.note, display.rows, emit, lambda: signals.first is not None)
+        done = label_file(predictor, job, listener)
+    display.end()
+    if done.stopped:
+        hint = "The same command goes on behind them." if sink else ""
+        raise InterruptedRun(f"interrupted after {many(done.rows, 'row')}", hint, signals.exit_code)
     bad = f", {done.bad} of them without a label (column `error`)" if done.bad else ""
     output.note(f"{many(done.rows, 'row')}{bad}" + (f" → {sink}" if sink else ""))
     if sink is not None:
         output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad})
+
+
+class _FileDisplay:
+    """What people hear while a file is labelled: its bad rows, how far it is, how fast, how long it will take."""
+
+    def __init__(self, source: str, output: Output, ticking: bool) -> None:
+        self._source, self._output = source, output
+        self._ticker = Ticker(output.stderr) if ticking else None
+        self._bad = 0
+        self._began: tuple[float, int, float] | None = None  # when, at which row, at which share of the input
+
+    def note(self, text: str) -> None:
+        """Say something that stays."""
+        if self._ticker:
+            self._ticker.clear()
+        self._output.note(f"hftune: {text}")
+
+    def bad_row(self, row: Row) -> None:
+        """Name a row that has no label, while there are few."""
+        self._bad += 1
+        if self._bad <= BAD_ROWS_SHOWN:
+            self.note(f"{self._source}:{row.number}: {row.error}")
+
+    def rows(self, done: Labelled, share: float) -> None:
+        """Show how far it is; nothing in the first second."""
+        now = time.monotonic()
+        if self._began is None:
+            self._began = now, done.rows, share
+        began, row_then, share_then = self._began
+        seconds = now - began
+        if self._ticker is None or seconds < QUIET_SECONDS:
+            return
+        rate, left = (done.rows - row_then) / seconds, "?"
+        if share > share_then:
+            left = duration(seconds * (1 - share) / (share - share_then))
+        self._ticker.show(f"{done.rows:,} rows ({share:.0%})  {figure(rate)} rows/s  {left} left")
+
+    def end(self) -> None:
+        """Make room for the last words."""
+        if self._ticker:
+            self._ticker.clear()
+        if self._bad > BAD_ROWS_SHOWN:
+            self._output.note(f"hftune: … and {self._bad - BAD_ROWS_SHOWN} more")

@@ -1,93 +1,183 @@
-"""Labels for a file of texts, a piece at a time."""
+"""Labels for a file of texts, a window of rows at a time.
+
+A window is so many rows, or fewer when they are long: enough for batches of like length, and no more memory however
+many rows there are. Where windows begin depends on the input alone, so that a work which goes on after a kill has the
+batches, and so the digits, that it would have had.
+"""
 
 from __future__ import annotations
 
 import json
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from hftune.errors import DataError, HftuneError, closest
+from hftune.errors import DataError, closest
+from hftune.inference.answer_origin import origin_of
 from hftune.inference.classification import Prediction
+from hftune.inference.long_texts import LongTexts
+from hftune.inference.partial_output import PartialOutput, Progress, partial_output
 from hftune.inference.predictor import Predictor
-from hftune.inference.row_files import (
-    TEXT_COLUMN,
-    Row,
-    Rows,
-    RowWriter,
-    TextRows,
-    chunks,
-    is_broken,
-    kind_of,
-    open_rows,
-)
+from hftune.inference.row_files import TEXT_COLUMN, Row, Rows, TextRows, is_broken, kind_of, open_rows
+from hftune.inference.row_formats import row_format
 from hftune.tasks._labels import MULTI, REGRESSION
 
-BATCHES_A_CHUNK = 16
+BATCHES_A_WINDOW = 16
+WINDOW_CHARACTERS = 1 << 18  # of all columns; the row that has them ends its window
 PREFIX = "predicted_"
+
+
+def _ignore(*_: Any) -> None:
+    return None
+
+
+def _never() -> bool:
+    return False
 
 
 @dataclass(frozen=True)
 class Labelled:
-    """How many rows were read, and how many of them could not be labelled."""
+    """How many rows are in the output, and how many of them could not be labelled; `stopped` before the last one."""
 
-    rows: int
-    bad: int
+    rows: int = 0
+    bad: int = 0
+    stopped: bool = False
 
 
-def label_file(
-    predictor: Predictor,
-    source: Path,
-    sink: Path | None,
-    batch_size: int,
-    report: Callable[[Row], None],
-    emit: Callable[[Mapping[str, Any]], None],
-) -> Labelled:
-    """Label each row of `source` and write it with all its columns to `sink`, or to `emit` as a record (None).
+@dataclass(frozen=True)
+class Listener:
+    """Who hears of the work: each bad row; notes for people; how far it is; without an output each record.
+
+    `rows(done, share of the input)` is called first with the rows that were there already. When `cancelled` turns true
+    between two batches the work stops.
+    """
+
+    bad_row: Callable[[Row], None] = _ignore
+    note: Callable[[str], None] = _ignore
+    rows: Callable[[Labelled, float], None] = _ignore
+    record: Callable[[Mapping[str, Any]], None] = _ignore
+    cancelled: Callable[[], bool] = _never
+
+
+@dataclass(frozen=True)
+class Job:
+    """What is to be labelled. `restart`: at the first row; `allow_inexact`: go on though last digits will differ."""
+
+    source: Path
+    sink: Path | None = None
+    batch_size: int = 32
+    restart: bool = False
+    allow_inexact: bool = False
+
+
+def label_file(predictor: Predictor, job: Job, listener: Listener) -> Labelled:
+    """Label each row of a file and write it with all its columns to `job.sink`, or to `listener.record` (None).
 
     New columns are `label` and `error`, and `probabilities` (JSON Lines) or `probability_<label>` for each label; one
     whose name is taken is called `predicted_…`. A bad row keeps its place and its columns, with `error` instead of a
-    label, and goes to `report`. Raises DataError when the text column is missing or the output cannot be written.
+    label. The sink appears once it is whole. After a kill or an error the same job goes on where it was.
+
+    Raises DataError when the text column is missing, UsageError when rows of another job are there, HftuneError when
+    the output cannot be written or another process writes it.
     """
-    rows = open_rows(source)
-    text, pair = _text_columns(predictor, rows, source)
-    shape = _Shape(predictor, flat=sink is not None and kind_of(sink, output=True) != "jsonl")
-    writer: RowWriter | None = None
-    done = bad = 0
-    try:
-        for chunk in chunks(rows, batch_size * BATCHES_A_CHUNK):
-            if done == 0:
-                shape.name_columns(rows.columns or {key for row in chunk for key in row.values})
-                if sink is not None:
-                    writer = RowWriter(sink, rows.columns, shape.types(), rows)
-            labelled = _label(predictor, chunk, text, pair, batch_size, shape)
-            for row in chunk:
-                if row.error:
-                    bad += 1
-                    report(row)
-            if writer is not None:
-                writer.write(labelled)
-            else:
-                for record in labelled:
-                    emit(record)
-            done += len(chunk)
-        if done == 0:
-            raise DataError(f"{source}: no rows in it")
-        if writer is not None:
-            writer.finish()
-    except BaseException as error:
-        if writer is None:
-            raise
-        writer.abandon()
-        if isinstance(error, OSError):
-            raise HftuneError(
-                f"{writer.partial} cannot be written: {error.strerror or error}",
-                hint=f"{done} rows of {source} were labelled before that. Is the disk full?",
-            ) from error
-        raise
-    return Labelled(done, bad)
+    labeller = _Labeller(predictor, job)
+    if job.sink is None:
+        for records in labeller.labelled(listener):
+            for record in records:
+                listener.record(record)
+        return labeller.done
+    origin = origin_of(predictor.loaded, labeller.reading(), job.batch_size)
+    with partial_output(job.sink, job.source, origin) as output:
+        labeller.take_up(output, listener)
+        form = row_format(job.sink, labeller.rows, labeller.first, labeller.shape.types())
+        begun = labeller.done.rows > 0
+        for records in labeller.labelled(listener):
+            output.write(form.encode(records, first=not begun), labeller.progress())
+            begun = True
+        if not labeller.done.stopped:
+            output.finish(form)
+    return labeller.done
+
+
+class _Labeller:
+    """The windows of an input, and their answers. What its first window decides (columns) is known at once."""
+
+    def __init__(self, predictor: Predictor, job: Job) -> None:
+        self._predictor, self._job = predictor, job
+        self.rows = open_rows(job.source)
+        self._text, self._pair = _text_columns(predictor, self.rows, job.source)
+        self.done = Labelled()
+        self.first = next(self._windows(), [])
+        if not self.first:
+            raise DataError(f"{job.source}: no rows in it")
+        self.shape = _Shape(predictor, flat=job.sink is not None and kind_of(job.sink, output=True) != "jsonl")
+        self.shape.name_columns(self.rows.columns or {key for row in self.first for key in row.values})
+        self._long_texts = LongTexts(predictor.loaded)
+
+    def reading(self) -> dict[str, str]:
+        """Return how the input is read, for people."""
+        delimiter = getattr(self.rows, "delimiter", None)
+        kind = kind_of(self._job.source) + (f" parted by {delimiter!r}" if delimiter else "")
+        return {"input format": kind, "text": self._text, **({"text_pair": self._pair} if self._pair else {})}
+
+    def take_up(self, output: PartialOutput, listener: Listener) -> None:
+        """Begin behind the rows that are in the output already."""
+        job = self._job
+        was = output.take_up(self.rows, listener.note, restart=job.restart, allow_inexact=job.allow_inexact)
+        if was is not None:
+            self.done = Labelled(was.rows, was.bad)
+            listener.rows(self.done, self.rows.share)
+
+    def progress(self) -> Progress:
+        """Return how far the last window that was given goes."""
+        return Progress(self.done.rows, self.done.bad, self.rows.place)
+
+    def labelled(self, listener: Listener) -> Iterator[list[dict[str, Any]]]:
+        """Yield the records of one window after the other; `done` counts them."""
+        for window in self._windows():
+            records = None if listener.cancelled() else self._label(window, listener.cancelled)
+            if records is None:
+                self.done = replace(self.done, stopped=True)
+                return
+            bad = [row for row in window if row.error]
+            for row in bad:
+                listener.bad_row(row)
+            self.done = Labelled(self.done.rows + len(window), self.done.bad + len(bad))
+            yield records
+            listener.rows(self.done, self.rows.share)
+
+    def _windows(self) -> Iterator[list[Row]]:
+        window: list[Row] = []
+        characters = 0
+        for row in self.rows:
+            window.append(row)
+            characters += sum(map(_length, row.values.values()))
+            if len(window) == self._job.batch_size * BATCHES_A_WINDOW or characters >= WINDOW_CHARACTERS:
+                yield window
+                window, characters = [], 0
+        if window:
+            yield window
+
+    def _label(self, window: Sequence[Row], cancelled: Callable[[], bool]) -> list[dict[str, Any]] | None:
+        columns = [self._text, *([self._pair] if self._pair else [])]
+        for row in window:
+            row.error = row.error or next(filter(None, (text_problem(row.values, name) for name in columns)), "")
+        good = [row.values for row in window if not row.error]
+        texts = [self._long_texts.cut(values[self._text]) for values in good]
+        pairs = [values[self._pair] for values in good] if self._pair else None
+        found = self._predictor.classify(texts, self._job.batch_size, pairs, cancelled) if good else []
+        if len(found) < len(good):
+            return None
+        answers = iter(found)
+        return [self.shape.row(row, None if row.error else next(answers)) for row in window]
+
+
+def _length(value: Any) -> int:
+    if isinstance(value, str | bytes):
+        return len(value)
+    return len(json.dumps(value, default=str)) if isinstance(value, list | dict) else 1
 
 
 class _Shape:
@@ -148,19 +238,6 @@ def _text_columns(predictor: Predictor, rows: Rows, source: Path) -> tuple[str, 
         if wanted not in by_name:
             raise DataError(f"{source}: no column {wanted!r}", hint=closest(wanted, by_name))
     return by_name[data.text], by_name[data.text_pair] if data.text_pair else None
-
-
-def _label(
-    predictor: Predictor, chunk: Sequence[Row], text: str, pair: str | None, batch_size: int, shape: _Shape
-) -> list[dict[str, Any]]:
-    for row in chunk:
-        row.error = row.error or next(
-            filter(None, (text_problem(row.values, name) for name in (text, pair) if name)), ""
-        )
-    good = [row for row in chunk if not row.error]
-    pairs = [row.values[pair] for row in good] if pair else None
-    found = iter(predictor.classify([row.values[text] for row in good], batch_size, pairs) if good else ())
-    return [shape.row(row, None if row.error else next(found)) for row in chunk]
 
 
 def text_problem(values: Mapping[str, Any], column: str) -> str:

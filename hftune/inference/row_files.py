@@ -1,25 +1,26 @@
-"""Files of rows, read and written a piece at a time: constant memory, the order and every column kept.
+"""Files of rows, read a piece at a time and from any row on: constant memory, the order and every column kept.
 
 CSV and TSV, JSON Lines, Parquet, and text (a row a line). A bad row is a `Row` with an `error`; it does not end the
-file. What is written replaces its file only once it is whole: until then it is `F.partial`.
+file. Also where rows are written to: the file, and what it is called until it is whole, `F.partial`.
 """
 
 from __future__ import annotations
 
 import csv
+import io
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hftune.data.files import FIELD_LIMIT, Lines, delimiter_of
 from hftune.errors import DataError, UsageError, place
-from hftune.output import json_line
-from hftune.runs.files import fsync_file, fsync_folder
+from hftune.figures import size
+from hftune.inference.beginnings import Beginning, Tally, read_beginning, whole_file
+from hftune.inference.byte_lines import LONGEST_LINE, ByteLines
 
 if TYPE_CHECKING:
     import pyarrow as pa
@@ -34,6 +35,7 @@ KINDS = {
     ".txt": "text",
 }
 RAW_SHOWN = 2000  # characters of a line that is no JSON kept in the output
+TOO_LONG = f"a line longer than {size(LONGEST_LINE)}, left out"
 
 
 @dataclass
@@ -45,12 +47,34 @@ class Row:
     error: str = ""
 
 
+@dataclass(frozen=True)
+class Place:
+    """How far an input has been read: its lines (of Parquet its rows), and what they were read from.
+
+    `beginning` is the file up to there; of Parquet, whose directory stands at its end, all of it.
+    """
+
+    number: int
+    beginning: Beginning
+
+
 class Rows(Protocol):
     """An opened input. `columns` is None where each row has its own (JSON Lines)."""
 
     columns: list[str] | None
 
     def __iter__(self) -> Iterator[Row]: ...
+
+    @property
+    def place(self) -> Place:
+        """Where the row given last ends."""
+
+    @property
+    def share(self) -> float:
+        """How much of the file has been read, 0 to 1."""
+
+    def go_on(self, place: Place) -> bool:
+        """Begin behind `place` from now on; False, and nothing changes, when the file was another one up to there."""
 
 
 def kind_of(path: Path, *, output: bool = False) -> str:
@@ -83,6 +107,26 @@ def partial_of(path: Path) -> Path:
     return path.with_name(path.name + ".partial")
 
 
+def progress_of(path: Path) -> Path:
+    """Return where it stands how far a file is that is not whole yet."""
+    return path.with_name(path.name + ".partial.json")
+
+
+def assembled_of(path: Path) -> Path:
+    """Return what a Parquet file is called while it is put together from the rows in `F.partial`."""
+    return path.with_name(path.name + ".partial.parquet")
+
+
+def lock_of(path: Path) -> Path:
+    """Return what the process holds that writes a file."""
+    return path.with_name(path.name + ".partial.lock")
+
+
+def files_of(path: Path) -> tuple[Path, ...]:
+    """Return all files that writing to `path` makes."""
+    return (path, partial_of(path), progress_of(path), assembled_of(path), lock_of(path))
+
+
 def output_file(path: Path) -> Path:
     """Return the file that writing to `path` replaces or makes: at the end of a link, what the link means.
 
@@ -94,7 +138,7 @@ def output_file(path: Path) -> Path:
         raise UsageError(f"{path}: there is no folder {target.parent}")
     if not os.access(target.parent, os.W_OK):
         raise UsageError(f"{path}: nothing may be written in {target.parent}")
-    for one in (target, partial_of(target)):
+    for one in files_of(target):
         if os.path.lexists(one) and (one.is_symlink() or not one.is_file()):
             what = "a folder" if one.is_dir() else "not a file"
             hint = "Name a file to make or replace. Without --output JSON Lines go to standard output."
@@ -102,52 +146,81 @@ def output_file(path: Path) -> Path:
     return target
 
 
-def chunks(rows: Rows, size: int) -> Iterator[list[Row]]:
-    """Yield lists of at most `size` rows."""
-    iterator = iter(rows)
-    while some := list(islice(iterator, size)):
-        yield some
-
-
 def is_broken(text: str) -> bool:
     """Tell whether a text holds bytes that were no UTF-8 (they are kept as they are in what is written)."""
     return any("\udc80" <= character <= "\udcff" for character in text) if not text.isascii() else False
 
 
-class CsvRows:
+class _LineFile:
+    """What the files that are read line by line have in common."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._size = path.stat().st_size
+        self._start: tuple[Tally, int] = Tally(), 0
+        self._lines = ByteLines(io.BytesIO(), path)  # until it is read
+
+    @property
+    def place(self) -> Place:
+        return Place(self._lines.number, self._lines.tally.beginning())
+
+    @property
+    def share(self) -> float:
+        return min(1.0, self._lines.tally.bytes / max(1, self._size))
+
+    def go_on(self, place: Place) -> bool:
+        with self._path.open("rb") as file:
+            tally = read_beginning(file, place.beginning)
+        if tally is None:
+            return False
+        self._start = tally, place.number
+        self._lines = ByteLines(io.BytesIO(), self._path, *self._start)  # until it is read
+        return True
+
+    @contextmanager
+    def _reading(self) -> Iterator[ByteLines]:
+        tally, number = self._start
+        with self._path.open("rb", buffering=0) as file:
+            file.seek(tally.bytes)
+            self._lines = ByteLines(file, self._path, tally.copy(), number)
+            yield self._lines
+
+
+class CsvRows(_LineFile):
     """Rows of a CSV or TSV file with a header."""
 
     def __init__(self, path: Path) -> None:
+        super().__init__(path)
         csv.field_size_limit(FIELD_LIMIT)
-        self._path = path
-        with self._open() as file:
-            head = file.readline()
-        self.delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(head)
-        with self._open() as file:
-            self.columns: list[str] | None = next(csv.reader(file, delimiter=self.delimiter), [])
+        with self._reading() as lines:
+            head = next(lines, "")
+            self.delimiter = "\t" if path.suffix.lower() == ".tsv" else delimiter_of(head)
+        with self._reading() as lines:
+            self.columns: list[str] | None = next(csv.reader(lines, delimiter=self.delimiter), [])
         if not self.columns:
             raise DataError(f"{path}: no header line", hint="The first line names the columns, for example text,label.")
         if len(set(self.columns)) < len(self.columns):
             raise DataError(f"{place(path, 1)}: two columns have the same name", hint=", ".join(self.columns))
 
-    def _open(self) -> Any:
-        # Bytes that are no UTF-8 pass through as they are, so that a bad row is written as it came.
-        return self._path.open(encoding="utf-8-sig", errors="surrogateescape", newline="")
-
     def __iter__(self) -> Iterator[Row]:
         assert self.columns is not None
-        with self._open() as file:
-            lines = Lines(file)
+        with self._reading() as source:
+            lines = Lines(source)
             reader = csv.reader(lines, delimiter=self.delimiter)
-            next(reader)
+            if not self._start[1]:
+                next(reader)
             while True:
-                start = reader.line_num + 1
+                start = source.number + 1
                 try:
                     fields = next(reader)
                 except StopIteration:
                     return
                 except csv.Error as error:
                     yield Row(start, dict.fromkeys(self.columns, ""), f"not CSV: {error}")
+                    continue
+                if source.cut:
+                    source.cut = False
+                    yield Row(start, dict.fromkeys(self.columns, ""), TOO_LONG)
                     continue
                 if not fields:
                     continue
@@ -167,20 +240,21 @@ class CsvRows:
         return Row(number, dict(zip(self.columns, fields, strict=False)), error)
 
 
-class JsonRows:
+class JsonRows(_LineFile):
     """Rows of a JSON Lines file; blank lines are no rows."""
 
     columns: list[str] | None = None
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-
     def __iter__(self) -> Iterator[Row]:
-        with self._path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
+        with self._reading() as lines:
+            for line in lines:
+                number, raw = lines.number, {"raw": line.rstrip("\r\n")[:RAW_SHOWN]}
+                if lines.cut:
+                    lines.cut = False
+                    yield Row(number, raw, TOO_LONG)
+                    continue
                 if not line.strip():
                     continue
-                raw = {"raw": line.rstrip("\r\n")[:RAW_SHOWN]}
                 try:
                     values = json.loads(line)
                 except (ValueError, RecursionError) as error:
@@ -189,23 +263,26 @@ class JsonRows:
                 yield Row(number, values) if isinstance(values, dict) else Row(number, raw, "not an object of JSON")
 
 
-class TextRows:
+class TextRows(_LineFile):
     """Rows of a text file: a line each, in the column `text`."""
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        super().__init__(path)
         self.columns: list[str] | None = [TEXT_COLUMN]
 
     def __iter__(self) -> Iterator[Row]:
-        with self._path.open(encoding="utf-8-sig", errors="surrogateescape") as file:
-            for number, line in enumerate(file, 1):
-                yield Row(number, {TEXT_COLUMN: line.rstrip("\r\n")})
+        with self._reading() as lines:
+            for line in lines:
+                yield Row(lines.number, {TEXT_COLUMN: line.rstrip("\r\n")}, TOO_LONG if lines.cut else "")
+                lines.cut = False
 
 
 class ParquetRows:
-    """Rows of a Parquet file, read a batch at a time; `schema` is the file's own."""
+    """Rows of a Parquet file, read some at a time whatever its row groups are; `schema` is the file's own."""
 
-    BATCH = 1024
+    MOST_ROWS = 1024  # unpacked at a time
+    MOST_BYTES = 4 << 20
+    BUFFER = 1 << 20  # of each column; without one, a column's whole row group is read at once
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
@@ -213,128 +290,63 @@ class ParquetRows:
 
         self._path = path
         try:
-            self._file = parquet.ParquetFile(path)
+            self._file = parquet.ParquetFile(path, buffer_size=self.BUFFER)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path}: not a Parquet file: {error}") from error
         self.schema: pa.Schema = self._file.schema_arrow
         self.columns: list[str] | None = list(self.schema.names)
+        self._start = self._number = 0
+        self._whole: Beginning | None = None
 
     def __iter__(self) -> Iterator[Row]:
         import pyarrow as pa
 
-        number = 0
+        self._number = self._start
+        groups, skipped = self._groups_from(self._start)
         try:
-            for batch in self._file.iter_batches(batch_size=self.BATCH):
-                for values in batch.to_pylist():
-                    number += 1
-                    yield Row(number, values)
+            for batch in self._file.iter_batches(batch_size=self._batch_size(), row_groups=groups):
+                if skipped >= len(batch):
+                    skipped -= len(batch)
+                    continue
+                for values in batch.slice(skipped).to_pylist():
+                    self._number += 1
+                    yield Row(self._number, values)
+                skipped = 0
         except (pa.ArrowInvalid, OSError) as error:
-            raise DataError(f"{self._path}: row {number + 1} and those after it cannot be read: {error}") from error
+            message = f"{self._path}: row {self._number + 1} and those after it cannot be read: {error}"
+            raise DataError(message) from error
 
+    @property
+    def place(self) -> Place:
+        if self._whole is None:
+            self._whole = self._read_whole()
+        return Place(self._number, self._whole)
 
-class RowWriter:
-    """Writes rows to `path` (by its ending), first as `F.partial`; `finish` puts it in place.
+    @property
+    def share(self) -> float:
+        return self._number / max(1, int(self._file.metadata.num_rows))
 
-    `columns` are those of the input (None: those of the first rows), `added` the new ones with their Arrow types as
-    text ("string", "double"), `like` the input, whose Parquet types are kept.
-    """
+    def go_on(self, place: Place) -> bool:
+        if self._whole is None:
+            self._whole = self._read_whole()
+        if same := self._whole == place.beginning:
+            self._start = place.number
+        return same
 
-    def __init__(self, path: Path, columns: Sequence[str] | None, added: Mapping[str, str], like: Rows) -> None:
-        self.path = output_file(path)
-        self.partial = partial_of(self.path)
-        self._kind = kind_of(path, output=True)
-        self._columns = None if columns is None else list(columns)
-        self._added, self._like = dict(added), like
-        self._writer: Any = None
-        self._schema: pa.Schema | None = None
-        self._file: Any = None
+    def _read_whole(self) -> Beginning:
+        with self._path.open("rb") as file:
+            return whole_file(file)
 
-    def write(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Write some rows; raises DataError when one does not fit the columns of the first."""
-        if self._kind == "jsonl":
-            file = self._opened()
-            # What UTF-8 cannot hold is written as JSON's own \\u escape.
-            file.writelines(json_line(row, file, default=str) + "\n" for row in rows)
-        elif self._kind == "csv":
-            self._write_csv(rows)
-        else:
-            self._write_parquet(rows)
+    def _groups_from(self, row: int) -> tuple[list[int], int]:
+        """Return the row groups from the one that `row` (from 0) is in, and how many rows of it come before."""
+        about = self._file.metadata
+        groups = list(range(about.num_row_groups))
+        while groups and row >= (rows := about.row_group(groups[0]).num_rows):
+            row -= rows
+            del groups[0]
+        return groups, row
 
-    def finish(self) -> None:
-        """Put the file in place, whole and on disk."""
-        if self._kind == "parquet":
-            if self._writer is None:
-                self._write_parquet([])
-            self._writer.close()
-        else:
-            if self._kind == "csv" and self._writer is None:
-                self._write_csv([])
-            self._opened().close()
-        fsync_file(self.partial)
-        os.replace(self.partial, self.path)  # noqa: PTH105 - says what it is
-        fsync_folder(self.path.parent)
-
-    def abandon(self) -> None:
-        """Close what is open; `F.partial` stays with the rows so far."""
-        for one in (self._writer if self._kind == "parquet" else None, self._file):
-            # What a full disk refused is tried once more here, and refused again: the first error is the one to tell.
-            with suppress(OSError):
-                if one is not None:
-                    one.close()
-
-    def _opened(self) -> Any:
-        if self._file is None:
-            self._file = self.partial.open("w", encoding="utf-8", errors="surrogateescape", newline="")
-        return self._file
-
-    def _names(self, rows: Sequence[Mapping[str, Any]]) -> list[str]:
-        if self._columns is None:
-            self._columns = list(dict.fromkeys(key for row in rows for key in row if key not in self._added))
-        return [*self._columns, *self._added]
-
-    def _check(self, rows: Sequence[Mapping[str, Any]], names: Sequence[str]) -> None:
-        if new := next((key for row in rows for key in row if key not in set(names)), None):
-            raise DataError(
-                f"the column {new!r} is not in the first rows, and {self.path.suffix} needs every column at the start",
-                hint="Write to a .jsonl file.",
-            )
-
-    def _write_csv(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        names = self._names(rows)
-        if self._writer is None:
-            delimiter = getattr(self._like, "delimiter", "\t" if self.path.suffix.lower() == ".tsv" else ",")
-            self._writer = csv.writer(self._opened(), delimiter=delimiter, lineterminator="\n")
-            self._writer.writerow(names)
-        self._check(rows, names)
-        self._writer.writerows([_cell(row.get(name)) for name in names] for row in rows)
-
-    def _write_parquet(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        import pyarrow as pa
-        import pyarrow.parquet as parquet
-
-        names = self._names(rows)
-        self._check(rows, names)
-        try:
-            if self._schema is None:
-                own = getattr(self._like, "schema", None)
-                if own is None:
-                    kept = [{name: row.get(name) for name in self._columns or []} for row in rows]
-                    own = pa.Table.from_pylist(kept).schema if kept else pa.schema([])
-                fields = [pa.field(name, _arrow_type(kind)) for name, kind in self._added.items()]
-                self._schema = pa.schema([*own, *fields])
-                self._writer = parquet.ParquetWriter(self.partial, self._schema)
-            self._writer.write_table(pa.Table.from_pylist([dict(row) for row in rows], schema=self._schema))
-        except (pa.ArrowInvalid, pa.ArrowTypeError, UnicodeEncodeError) as error:
-            raise DataError(f"rows do not fit one Parquet schema: {error}", hint="Write to a .jsonl file.") from error
-
-
-def _arrow_type(kind: str) -> Any:
-    import pyarrow as pa
-
-    return pa.list_(pa.string()) if kind == "strings" else {"string": pa.string(), "double": pa.float64()}[kind]
-
-
-def _cell(value: Any) -> Any:
-    if value is None:
-        return ""
-    return json.dumps(value, ensure_ascii=False) if isinstance(value, (list, dict)) else value
+    def _batch_size(self) -> int:
+        about = self._file.metadata
+        unpacked = sum(int(about.row_group(group).total_byte_size) for group in range(about.num_row_groups))
+        return max(1, min(self.MOST_ROWS, self.MOST_BYTES * int(about.num_rows) // max(1, unpacked)))

@@ -6,6 +6,7 @@ import csv
 import io
 import json
 import os
+import random
 import resource
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,8 @@ import pytest
 from hftune import cli
 from hftune.asking.answers import prediction_lines
 from hftune.errors import DataError, HftuneError
-from hftune.inference import file_labels, row_files
+from hftune.inference import file_labels, row_files, row_formats
+from hftune.inference.file_labels import Job, Labelled, Listener, label_file
 from hftune.inference.predictor import Predictor
 from hftune.sanitize import columns_of
 
@@ -244,47 +246,35 @@ def test_a_file_is_read_a_piece_at_a_time(classifier: Path, tmp_path: Path, monk
         done += 1
         most = max(most, read - done)
 
-    found = file_labels.label_file(Predictor.load(classifier), source, None, 4, lambda row: None, emit)
-    assert found.rows == done == 1000 and most < 4 * file_labels.BATCHES_A_CHUNK
+    found = label_file(Predictor.load(classifier), Job(source, batch_size=4), Listener(record=emit))
+    window = 4 * file_labels.BATCHES_A_WINDOW
+    # The first window is looked at before any work, for its columns.
+    assert found == Labelled(1000) and done == 1000 and most < 2 * window
 
 
 def test_a_missing_column_names_the_closest(classifier: Path, tmp_path: Path) -> None:
     source = tmp_path / "in.csv"
     source.write_text("txt,n\ngood,1\n")
     with pytest.raises(DataError, match="no column 'text'") as caught:
-        file_labels.label_file(Predictor.load(classifier), source, None, 4, print, print)
+        label_file(Predictor.load(classifier), Job(source), Listener())
     assert "'txt'" in caught.value.hint
-
-
-def test_a_full_disk_leaves_the_old_output_and_says_how_far_it_came(
-    classifier: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    source, sink = tmp_path / "in.txt", tmp_path / "out.jsonl"
-    source.write_text("good\n" * 200)
-    sink.write_text("old")
-
-    def refuse(self: Any, rows: Any) -> None:
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr(row_files.RowWriter, "write", refuse)
-    with pytest.raises(HftuneError, match="No space left"):
-        file_labels.label_file(Predictor.load(classifier), source, sink, 4, print, print)
-    assert sink.read_text() == "old"
 
 
 @pytest.mark.parametrize("ending", [".jsonl", ".csv", ".parquet"])
 def test_an_output_that_may_not_grow_is_said_to_be_so(classifier: Path, tmp_path: Path, ending: str) -> None:
     source, sink = tmp_path / "in.jsonl", tmp_path / f"out{ending}"
-    source.write_text("".join(json.dumps({"text": "good", "more": "x" * 5000, "n": n}) + "\n" for n in range(100)))
+    noise = random.Random(0)
+    rows = [{"text": "good", "more": noise.randbytes(2500).hex(), "n": n} for n in range(100)]
+    source.write_text("".join(json.dumps(row) + "\n" for row in rows))
     predictor = Predictor.load(classifier)
     soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, hard))
     try:
         with pytest.raises(HftuneError, match=r"cannot be written: .*File too large"):
-            file_labels.label_file(predictor, source, sink, 4, print, print)
+            label_file(predictor, Job(source, sink, 4), Listener())
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
-    assert not sink.exists()
+    assert list(tmp_path.iterdir()) == [source]
 
 
 def test_a_reader_that_has_gone_is_no_full_disk(classifier: Path, tmp_path: Path) -> None:
@@ -295,7 +285,7 @@ def test_a_reader_that_has_gone_is_no_full_disk(classifier: Path, tmp_path: Path
         raise BrokenPipeError
 
     with pytest.raises(BrokenPipeError):
-        file_labels.label_file(Predictor.load(classifier), source, None, 4, print, gone)
+        label_file(Predictor.load(classifier), Job(source), Listener(record=gone))
 
 
 def test_a_parquet_file_that_ends_in_the_middle_names_the_row(classifier: Path, tmp_path: Path) -> None:
@@ -316,12 +306,9 @@ def test_a_parquet_file_that_ends_in_the_middle_names_the_row(classifier: Path, 
         list(rows)
 
 
-def test_figures_that_are_no_numbers_are_null_in_json_lines(classifier: Path, tmp_path: Path) -> None:
-    sink = tmp_path / "out.jsonl"
-    writer = row_files.RowWriter(sink, None, {}, row_files.JsonRows(tmp_path / "in.jsonl"))
-    writer.write([{"share": float("nan"), "text": "\ud800 naïve"}])
-    writer.finish()
-    assert json.loads(sink.read_text(), parse_constant=pytest.fail) == {"share": None, "text": "\ud800 naïve"}
+def test_figures_that_are_no_numbers_are_null_in_json_lines() -> None:
+    written = row_formats.JsonLines().encode([{"share": float("nan"), "text": "\ud800 naïve"}], first=True)
+    assert json.loads(written, parse_constant=pytest.fail) == {"share": None, "text": "\ud800 naïve"}
 
 
 def test_a_column_named_like_ours_in_a_later_row_is_kept(classifier: Path, tmp_path: Path) -> None:
