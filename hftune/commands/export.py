@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftune.commands.signals import unwinding
 from hftune.commands.ticker import Ticker
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.figures import size
@@ -37,7 +38,8 @@ def export_run(run: Path, step: int | None, kind: Kind, arguments: argparse.Name
     folder = Path(arguments.output or f"{run.name}{at}-{kind}")
     ticker = Ticker(output.stderr)
     try:
-        exported = export(run, step, kind, folder, arguments.rows, ticker.show)
+        with unwinding():
+            exported = export(run, step, kind, folder, arguments.rows, ticker.show)
     finally:
         ticker.clear()
     files = [{"name": file.name, "bytes": file.size} for file in exported.files]

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hftune.commands.signals import unwinding
 from hftune.commands.ticker import Ticker
 from hftune.errors import EXIT_DONE, EXIT_FAILED, HftuneError, UsageError
 from hftune.figures import size
@@ -32,18 +33,23 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     wait_politely_when_busy()
     wish = _wish(arguments)
     telling = Telling(output)
-    if arguments.dry_run:
-        from hftune.sharing.push import dry_run
+    with unwinding():  # on its way the model is in a folder of the system
+        if arguments.dry_run:
+            return _dry_run(wish, arguments.output, telling, output)
+        return _push(wish, arguments.ask, telling, output)
 
-        folder = Path(arguments.output or f"{wish.repo.rpartition('/')[2]}-dry-run")
-        staged = dry_run(wish, folder, telling.phase)
-        telling.end()
-        output.emit({"repo": wish.repo, "folder": str(folder), **_content(staged)})
-        for line in content_lines(staged):
-            output.say(line)
-        output.say(f"in {sanitize(folder)}; nothing was sent")
-        return EXIT_DONE
-    return _push(wish, arguments.ask, telling, output)
+
+def _dry_run(wish: Wish, where: str | None, telling: Telling, output: Output) -> int:
+    from hftune.sharing.push import dry_run
+
+    folder = Path(where or f"{wish.repo.rpartition('/')[2]}-dry-run")
+    staged = dry_run(wish, folder, telling.phase)
+    telling.end()
+    output.emit({"repo": wish.repo, "folder": str(folder), **_content(staged)})
+    for line in content_lines(staged):
+        output.say(line)
+    output.say(f"in {sanitize(folder)}; nothing was sent")
+    return EXIT_DONE
 
 
 def _push(wish: Wish, ask: bool, telling: Telling, output: Output) -> int:
@@ -51,11 +57,9 @@ def _push(wish: Wish, ask: bool, telling: Telling, output: Output) -> int:
 
     def agree(place: Place, private: bool, staged: Staged) -> bool:
         telling.end()
-        visibility = "private" if private else "public"
-        new = place.head is None
-        output.emit(
-            {"ready": {"repo": place.repo, "url": place.url, "private": private, "new": new, **_content(staged)}}
-        )
+        visibility, new = "private" if private else "public", place.head is None
+        ready = {"repo": place.repo, "url": place.url, "private": private, "was_private": place.private, "new": new}
+        output.emit({"ready": {**ready, **_content(staged)}})
         output.say(f"{place.url}  {visibility}, {'new' if new else 'there already'}")
         for line in content_lines(staged):
             output.say(line)

@@ -1,4 +1,4 @@
-"""Signals to a training process: the first asks it to save its state and stop, the second ends it at once."""
+"""Signals: the first asks a training process to save its state and stop, the second ends it at once; others unwind."""
 
 from __future__ import annotations
 
@@ -48,6 +48,24 @@ def asking_to_stop(ask: Callable[[str], None]) -> Iterator[Signals]:
     before = {number: signal.signal(number, on_signal) for number in taken}
     try:
         yield signals
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler if handler is not None else signal.SIG_DFL)
+
+
+@contextmanager
+def unwinding() -> Iterator[None]:
+    """Let a polite kill end the command as an error would, so that what it keeps for a moment is put away."""
+
+    def on_signal(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(EXIT_TERMINATED)
+
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+    before = {number: signal.signal(number, on_signal) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
     finally:
         for number, handler in before.items():
             signal.signal(number, handler if handler is not None else signal.SIG_DFL)

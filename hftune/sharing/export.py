@@ -36,6 +36,7 @@ def export(run: Path, step: int | None, kind: Kind, folder: Path, rows: int, not
     """
     if kind == "onnx":
         onnx_graph.require_onnx()
+    note("loading the model")
     predictor = Predictor.load(run, step)
     loaded = predictor.loaded
     model_type, has_adapter = str(loaded.model.config.model_type), hasattr(loaded.model, "peft_config")

@@ -46,6 +46,7 @@ class Wish:
 def dry_run(wish: Wish, folder: Path, note: Note) -> Staged:
     """Write the exact repository into `folder`, without asking the Hub for anything; raises UsageError, RunError."""
     check_name(wish.repo)
+    note("loading the model")
     predictor = Predictor.load(wish.run, wish.step)
     weights = choose_weights(predictor.loaded, wish.weights)
     with fresh_folder(folder, is_allowed) as new:
@@ -60,12 +61,14 @@ def push(wish: Wish, note: Note, progress: Progress, agree: Agree) -> Pushed | N
     and permission are checked before the model is loaded. The run directory is only read. Raises PushError, UsageError,
     RunError.
     """
+    note("asking the Hub")
     api = _sign_in(wish.repo)
     patience = Patience(wish.timeout)
     with kept_to(patience, note):
         check_account(api, wish.repo)
         place = look(api, wish.repo)
         private = settle_visibility(place, wish.private)
+    note("loading the model")
     predictor = Predictor.load(wish.run, wish.step)
     weights = choose_weights(predictor.loaded, wish.weights)
     if weights == "adapter":

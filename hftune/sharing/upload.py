@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.errors import HftuneError, UsageError
 from hftune.hub import endpoint
-from hftune.sharing.errors import PushError, explain, explained, root_of, status_of
+from hftune.sharing.errors import PushError, explain, explained, status_of
 from hftune.sharing.patience import BUSY, LONGEST_PAUSE, Patience
 from hftune.sharing.repository import File, Staged, is_allowed
 
@@ -145,10 +145,11 @@ def _commit(
             pause = min(2 * pause, LONGEST_PAUSE)
 
 
-def _ours(error: BaseException) -> HftuneError | None:
-    """Return the error of ours (no time is left) that the client wrapped into one of its own."""
-    root = root_of(error)
-    return root if isinstance(root, HftuneError) else None
+def _ours(error: BaseException | None) -> HftuneError | None:
+    """Return the error of ours (no time is left, nobody listens) that the client wrapped into one of its own."""
+    while error is not None and not isinstance(error, HftuneError):
+        error = error.__cause__
+    return error
 
 
 def _differences(api: HfApi, now: Place, staged: Staged) -> tuple[list[File], list[str]]:
@@ -198,7 +199,10 @@ class _reading:  # noqa: N801 - used as a statement
 
             def went(position: int, name: str = file.name) -> None:
                 at[name] = position
-                self._progress(sum(at.values()), total)
+                try:
+                    self._progress(sum(at.values()), total)
+                except OSError as error:  # it would be taken for one of the network, and tried again
+                    raise PushError("whoever was told how far it is has gone: nothing more is sent") from error
 
             opened = Counted(file.path, went, self._patience)
             self._open.append(opened)

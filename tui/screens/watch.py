@@ -36,7 +36,7 @@ NO_RUN = "No run to watch.  1 lists the runs, Enter opens one;  /run RECIPE trai
 GONE = "This run's folder is not there any more: it was removed or moved.  Esc goes back to the runs."
 WORKING_HINTS = (("c", "Chat"), ("x", "Stop"), ("p", "Pause"), ("l", "Log"), ("f", "Filter"))
 ENDED_HINTS = (("r", "Resume"), ("c", "Chat"), ("l", "Log"), ("f", "Filter"))
-DONE_HINTS = (("c", "Chat"), ("m", "Metric"), ("l", "Log"), ("f", "Filter"))
+DONE_HINTS = (("c", "Chat"), ("m", "Metric"), ("l", "Log"), ("P", "Push"))
 
 
 class WatchScreen(Place):

@@ -65,6 +65,7 @@ def test_a_program_is_told_line_by_line(hub: HubServer, full_run: Path, capsys: 
     assert any(line.get("phase", "").startswith("scoring the model on ") for line in told)
     ready = next(line["ready"] for line in told if "ready" in line)
     assert (ready["repo"], ready["private"], ready["new"], ready["weights"]) == (REPO, True, True, "whole")
+    assert ready["was_private"] is None
     assert [file["name"] for file in ready["files"]] == files(hub)
     assert sum(file["bytes"] for file in ready["files"]) == ready["bytes"]
     last = [line for line in told if "uploaded" in line][-1]
@@ -295,6 +296,20 @@ def test_what_would_keep_it_from_being_pushed_is_said_before_training(
 
     assert carry_out(run, words, train=sees) == 0
     assert read_state(run).status == "done"
+
+
+def test_a_polite_kill_leaves_nothing_behind(hub: HubServer, full_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "scratch").mkdir()
+    command = [sys.executable, "-m", "hftune", "push", str(full_run), REPO, "--ask", "--json"]
+    env = {**os.environ, **environment(hub, hub.add_user("anna")), "TMPDIR": str(tmp_path / "scratch")}
+    with subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert any('"ready"' in line for line in iter(process.stdout.readline, ""))
+        assert list((tmp_path / "scratch").glob("hftune-push-*"))
+        process.terminate()
+        assert process.wait() == 143
+    assert not list((tmp_path / "scratch").glob("hftune-push-*"))
+    assert not hub.repos
 
 
 @pytest.mark.parametrize("fault", [{}, {"status": 500, "times": None}, {"status": 401, "times": None}])

@@ -208,6 +208,16 @@ def test_progress_counts_the_bytes_that_go_out_and_starts_again_with_a_try(hub: 
     assert max(done for done, _ in told) == 300_002
 
 
+def test_who_listens_no_more_ends_it(hub: HubServer, staged: Stage, clock: Clock) -> None:
+    def gone(*_: object) -> None:
+        raise BrokenPipeError
+
+    with pytest.raises(PushError, match="has gone"):
+        send(staged(model_safetensors=b"\0" * 2000), progress=gone)
+    assert len(hub.asked("POST", "/commit/")) == 0
+    assert sum(clock.waited) == 0, "it is no trouble of the network"
+
+
 def test_time_in_which_bytes_go_out_is_no_waiting(hub: HubServer, staged: Stage, clock: Clock) -> None:
     def slow(*_: object) -> None:
         clock.now += 100
