@@ -294,6 +294,23 @@ VERBS: tuple[Verb, ...] = (
         streams=True,
     ),
     Verb(
+        "explain",
+        "tell how much each word did for an answer, and how far to believe that",
+        (
+            RUN,
+            Argument(("text",), "texts; left out: lines from standard input", nargs="*", metavar="TEXT"),
+            Argument(
+                ("--method",),
+                "integrated-gradients (the default), shap, lime, or all, side by side",
+                default="integrated-gradients",
+                metavar="NAME",
+            ),
+            Argument(("--target",), "the label to explain (default: the model's answer)", metavar="LABEL"),
+            SEED,
+        ),
+        streams=True,
+    ),
+    Verb(
         "push",
         "put a run's model and its card on the Hub, private unless said otherwise",
         (

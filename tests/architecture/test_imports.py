@@ -14,7 +14,7 @@ import hftune
 
 PACKAGE = Path(hftune.__file__).parent
 HEAVY = ("torch", "transformers", "datasets", "peft", "accelerate", "numpy", "evaluate", "pandas", "sklearn", "pyarrow")
-PLUGIN_FOLDERS = ("tasks", "methods", "metrics")
+PLUGIN_FOLDERS = ("tasks", "methods", "metrics", "explainers")
 
 LIGHT_IMPORTS = (
     "import hftune.cli",

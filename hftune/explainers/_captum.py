@@ -1,0 +1,32 @@
+"""What the methods need of Captum: that it is there, and the score as a function of a vector of words."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from importlib.util import find_spec
+from typing import TYPE_CHECKING
+
+from hftune.errors import ModelError
+
+if TYPE_CHECKING:
+    import torch
+
+    from hftune.explainers._question import Question
+
+PACKAGES = ("captum", "sklearn")
+
+
+def require_captum() -> None:
+    """Raise ModelError with the command to type where a package is missing."""
+    if missing := [name for name in PACKAGES if find_spec(name) is None]:
+        raise ModelError(f"explanations need {' and '.join(missing)}", hint="pip install 'hftune[explain]'")
+
+
+def scoring(question: Question) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the class's score [n] of vectors float [n, words]: 1 keeps a word, 0 leaves it out."""
+    import torch
+
+    def score(kept: torch.Tensor) -> torch.Tensor:
+        return torch.from_numpy(question.scores(kept.numpy() > 0.5)).float()
+
+    return score

@@ -1,0 +1,91 @@
+"""The model's score of a text with words left out."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hftune.errors import UsageError
+from hftune.explainers._question import Question
+from hftune.inference.predictor import Predictor, TaskError
+
+
+def test_the_whole_text_is_scored_as_predict_does(reviews: Predictor) -> None:
+    text = "we loved it but the plot was boring"
+    question = Question(reviews, text)
+    (prediction,) = reviews.classify([text])
+    share = prediction.to_dict()["probabilities"][question.label]
+    assert question.label == prediction.answer
+    assert question.shares(question.whole())[0] == pytest.approx(share, abs=1e-6)
+    assert question.scores(question.whole())[0] == pytest.approx(np.log(share / (1 - share)), abs=1e-4)
+
+
+def test_left_out_words_are_masks_where_there_is_one(reviews: Predictor) -> None:
+    question = Question(reviews, "the film was good")
+    kept = np.array([[True, True, False, True]])
+    (prediction,) = reviews.classify(["the film [MASK] good"])
+    share = prediction.to_dict()["probabilities"][question.label]
+    assert question.shares(kept)[0] == pytest.approx(share, abs=1e-6)
+
+
+def test_left_out_words_are_taken_out_where_there_is_none(lstm_run: Path) -> None:
+    predictor = Predictor.load(lstm_run)
+    question = Question(predictor, "a good film")
+    kept = np.array([[True, False, True]])
+    (prediction,) = predictor.classify(["a film"])
+    share = prediction.to_dict()["probabilities"][question.label]
+    # The space after a word left out belongs to the next word, and stays with it.
+    assert question.shares(kept)[0] == pytest.approx(share, abs=1e-6)
+
+
+def test_a_combination_is_read_once(reviews: Predictor) -> None:
+    question = Question(reviews, "the film was good")
+    before = question.passes
+    kept = np.array([[True, False, True, True], [True, False, True, True], [False, False, True, True]])
+    first = question.scores(kept)
+    assert question.passes == before + 2
+    np.testing.assert_array_equal(question.scores(kept), first)
+    assert question.passes == before + 2
+
+
+def test_a_batch_of_unlike_lengths_is_scored_as_each_alone(lstm_run: Path) -> None:
+    predictor = Predictor.load(lstm_run)
+    question = Question(predictor, "a good film , but a dull plot")
+    kept = np.array([[True] * 8, [True] * 4 + [False] * 4, [False] * 7 + [True]])
+    together = question.scores(kept)
+    alone = [Question(predictor, question.text).scores(kept[row : row + 1])[0] for row in range(3)]
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+
+
+def test_a_label_can_be_asked_for(reviews: Predictor) -> None:
+    asked = [Question(reviews, "the film was good", label) for label in ("negative", "positive")]
+    scores = [float(question.scores(question.whole())[0]) for question in asked]
+    assert scores[0] == pytest.approx(-scores[1], abs=1e-6)
+    with pytest.raises(UsageError, match="no label 'positiv'") as caught:
+        Question(reviews, "the film was good", "positiv")
+    assert "'positive'" in caught.value.hint
+
+
+def test_one_output_is_two_classes(lstm_run: Path) -> None:
+    predictor = Predictor.load(lstm_run)
+    shares = [Question(predictor, "a good film", label) for label in predictor.labels]
+    assert sum(float(one.shares(one.whole())[0]) for one in shares) == pytest.approx(1, abs=1e-6)
+
+
+def test_what_was_cut_off_is_no_word_to_explain(reviews: Predictor) -> None:
+    question = Question(reviews, "good " * 100)
+    assert len(question.words) == reviews.loaded.recipe.data.max_length - 2
+    assert {owner for owner in question.owners if owner is not None} == set(range(len(question.words)))
+
+
+@pytest.mark.parametrize("text", ["", "   "])
+def test_a_text_without_words_is_refused(reviews: Predictor, text: str) -> None:
+    with pytest.raises(UsageError, match="no word"):
+        Question(reviews, text)
+
+
+def test_a_generator_is_not_explained_so(language_run: Path) -> None:
+    with pytest.raises(TaskError):
+        Question(Predictor.load(language_run), "the film")
