@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 import json
 import subprocess
 import sys
@@ -12,9 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from hftune.errors import HftuneError
-from hftune.figures import figure, many
+from hftune.errors import DataError, HftuneError
+from hftune.figures import duration, figure, many
+from hftune.inference.predictor import CLASSIFIES, GENERATES
 from hftune.sharing import parity_process
+from hftune.tasks._labels import MULTI, REGRESSION
 
 if TYPE_CHECKING:
     from datasets import Dataset
@@ -25,6 +26,7 @@ ROWS = 500
 LANGUAGE_ROWS = 64  # their logits are as wide as the vocabulary
 PROMPTS, TOKENS = 20, 50
 PROMPT_TOKENS = 8  # of a plain text, which has no prompt of its own
+SECONDS = 3600  # that the export may take to answer
 # In fp32 another order of the same sums; 50 times what was seen with models of up to 135M parameters.
 TOLERANCE = 1e-3
 
@@ -38,41 +40,54 @@ class ParityError(HftuneError):
 
 @dataclass(frozen=True)
 class Questions:
-    """What both sides are asked: held-out texts, and for a generator prompts as token ids with their texts."""
+    """What both sides are asked.
+
+    `items`: held-out texts as parity_process.logits takes them. `prompts` of a generator: ids, text, and `most`, the
+    tokens to be written. `limit`: tokens of a text. `end`: the token of a text's end. `kind`: a classifier's problem
+    type. `windows`: the run reads longer texts in windows, for which hftune is needed; no such text is asked.
+    """
 
     split: str
     items: list[dict[str, Any]]
-    prompts: list[list[int]]
-    prompt_texts: list[str]
+    prompts: list[dict[str, Any]]
     limit: int
-    end: int | None
+    end: int | None = None
+    kind: str | None = None
+    windows: bool = False
 
 
 @dataclass(frozen=True)
 class Parity:
-    """How far two models agree: `difference` is the largest of all logits; `agreed` labels (or likeliest tokens)."""
+    """How far two models agree: `difference` is the largest of all logits; `agreed` labels (or likeliest tokens).
+
+    `agreed` is None for regression, whose answers are the logits.
+    """
 
     split: str
     rows: int
     difference: float
-    agreed: int
+    agreed: int | None
     prompts: int = 0
     same_texts: int = 0
+    windows: bool = False
 
     def lines(self) -> list[str]:
         """Return what was found, as lines for people."""
-        found = [
-            f"asked in a process without hftune: {many(self.rows, 'text')} of {self.split}",
-            f"  same answer          {self.agreed:,} of {self.rows:,}",
-            f"  largest difference   {figure(self.difference)} in any logit (allowed {TOLERANCE:g})",
-        ]
+        found = [f"asked in a process without hftune: {many(self.rows, 'text')} of {self.split}"]
+        if self.agreed is not None:
+            found.append(f"  same answer          {self.agreed:,} of {self.rows:,}")
+        found.append(f"  largest difference   {figure(self.difference)} in any logit (allowed {TOLERANCE:g})")
         if self.prompts:
-            found.append(f"  same {TOKENS} tokens       {self.same_texts} of {self.prompts} prompts")
+            found.append(
+                f"  same text written    {self.same_texts} of {self.prompts} prompts, up to {TOKENS} tokens each"
+            )
+        if self.windows:
+            found.append("  longer texts         not asked: hftune alone reads them in windows")
         return found
 
     def require(self) -> None:
         """Raise ParityError unless everything is the same."""
-        whole = self.agreed == self.rows and self.same_texts == self.prompts
+        whole = self.agreed in (self.rows, None) and self.same_texts == self.prompts
         if not whole or not self.difference <= TOLERANCE:
             raise ParityError(
                 "the export does not answer as the run does\n  " + "\n  ".join(self.lines()),
@@ -87,27 +102,33 @@ def questions(predictor: Predictor, rows: int, note: Note) -> Questions:
 
     loaded = predictor.loaded
     split, held_out = load_rows(predictor, None, None, note)
-    most = rows if predictor.task == "text-classification" else min(rows, LANGUAGE_ROWS)
+    most = rows if predictor.task == CLASSIFIES else min(rows, LANGUAGE_ROWS)
     chosen = held_out.select(_evenly(len(held_out), most))
     limit, _ = token_limit(loaded.recipe.data, loaded.model.config, loaded.tokenizer)
-    if predictor.task != "text-generation":
-        return Questions(split, _items(predictor, chosen, limit), [], [], limit, None)
-    prompts = [_prompt(predictor, row) for row in chosen]
-    texts = [str(loaded.tokenizer.decode(ids)) for ids in prompts]
-    items = [{"text": text} for text in texts]
-    return Questions(split, items, prompts[:PROMPTS], texts[:PROMPTS], limit, loaded.tokenizer.eos_token_id)
+    windows = predictor.task == CLASSIFIES and loaded.recipe.data.too_long == "window"
+    prompts = [] if predictor.task != GENERATES else _prompts(predictor, chosen)
+    items = [{"text": one["text"]} for one in prompts] or _items(predictor, chosen, limit)
+    if not items:
+        raise DataError(f"no row of {split} can be asked: each lacks a text", key="data")
+    end = loaded.tokenizer.eos_token_id
+    return Questions(split, items, prompts[:PROMPTS], limit, end, predictor.problem_type, windows)
 
 
 def reference(predictor: Predictor, asked: Questions) -> dict[str, Any]:
-    """Return the run's own answers."""
+    """Return the run's own answers, a classifier's as hftune gives them; its model is on the CPU then, as theirs is."""
+    import numpy as np
+
     loaded = predictor.loaded
-    run, tokenizer = parity_process.torch_run(loaded.model), loaded.tokenizer
-    write = parity_process.torch_write(loaded.model)
-    return {
-        "logits": parity_process.logits(run, tokenizer, predictor.task, asked.items, asked.limit),
-        "texts": [tokenizer.decode(write(ids, TOKENS, asked.end)) for ids in asked.prompts],
-        "prompts": [parity_process.cut(tokenizer, text) for text in asked.prompt_texts],
-    }
+    loaded.model.to("cpu")
+    tokenizer, write = loaded.tokenizer, parity_process.torch_write(loaded.model)
+    if predictor.task == CLASSIFIES:
+        pairs = [item["pair"] for item in asked.items] if loaded.recipe.data.text_pair else None
+        found = predictor.classify([item["text"] for item in asked.items], pairs=pairs)
+        logits = np.array([one.logits for one in found], np.float32)[:, -loaded.model.config.num_labels :]
+    else:
+        run = parity_process.torch_run(loaded.model)
+        logits = parity_process.logits(run, tokenizer, predictor.task, asked.items, asked.limit)
+    return {"logits": logits, **parity_process.written(write, tokenizer, asked.prompts, asked.end)}
 
 
 def ask(folder: Path, kind: Kind, task: str, asked: Questions, base: Path | None, own: str | None) -> dict[str, Any]:
@@ -121,12 +142,9 @@ def ask(folder: Path, kind: Kind, task: str, asked: Questions, base: Path | None
     with tempfile.TemporaryDirectory(prefix="hftune-parity-") as out:
         request = {
             "folder": str(folder), "kind": kind, "task": task, "items": asked.items, "limit": asked.limit,
-            "prompts": asked.prompts, "prompt_texts": asked.prompt_texts, "end": asked.end, "tokens": TOKENS,
-            "base": str(base) if base else None, "own": own, "out": out,
+            "prompts": asked.prompts, "end": asked.end, "base": str(base) if base else None, "own": own, "out": out,
         }  # fmt: skip
-        done = subprocess.run(
-            [sys.executable, parity_process.__file__], input=json.dumps(request), capture_output=True, text=True
-        )
+        done = _run(json.dumps(request))
         if done.returncode != 0:
             last = done.stderr.strip().splitlines()[-1:] or [f"it ended with {done.returncode}"]
             raise ParityError(f"the export cannot be loaded without hftune: {last[0]}", hint="Nothing was kept.")
@@ -135,15 +153,20 @@ def ask(folder: Path, kind: Kind, task: str, asked: Questions, base: Path | None
             return {**answers, "logits": arrays["logits"]}
 
 
+def _run(request: str) -> subprocess.CompletedProcess[str]:
+    # -P: else the script's folder is searched first, and hftune.sharing's modules stand in for packages of their name.
+    command = [sys.executable, "-P", parity_process.__file__]
+    try:
+        return subprocess.run(command, input=request, capture_output=True, text=True, timeout=SECONDS)
+    except subprocess.TimeoutExpired as error:
+        raise ParityError(f"the export gave no answer within {duration(SECONDS)}", hint="Nothing was kept.") from error
+
+
 def compare(asked: Questions, expected: dict[str, Any], found: dict[str, Any]) -> Parity:
     """Return how far two sides agree."""
     import numpy as np
 
     ours, theirs = expected["logits"], found["logits"]
-    if ours.shape[1] == 1:  # one output: a sigmoid's sign, or a number, which is its own answer
-        agreed = np.sign(ours[:, 0]) == np.sign(theirs[:, 0])
-    else:
-        agreed = ours.argmax(axis=1) == theirs.argmax(axis=1)
     same = [
         one == other and cut == other_cut
         for one, other, cut, other_cut in zip(
@@ -151,7 +174,15 @@ def compare(asked: Questions, expected: dict[str, Any], found: dict[str, Any]) -
         )
     ]
     difference = float(np.abs(ours - theirs).max()) if np.isfinite(theirs).all() else float("inf")
-    return Parity(asked.split, len(ours), difference, int(agreed.sum()), len(same), sum(same))
+    agreed = None if asked.kind == REGRESSION else int(_agreed(asked.kind, ours, theirs).sum())
+    return Parity(asked.split, len(ours), difference, agreed, len(same), sum(same), asked.windows)
+
+
+def _agreed(kind: str | None, ours: Any, theirs: Any) -> Any:
+    """Return which rows have the same answer [rows]: the same labels, or the same likeliest one."""
+    if kind == MULTI or ours.shape[1] == 1:  # a sigmoid each, also of one output that tells two classes apart
+        return ((ours > 0) == (theirs > 0)).all(axis=1)
+    return ours.argmax(axis=1) == theirs.argmax(axis=1)
 
 
 def _evenly(total: int, most: int) -> list[int]:
@@ -160,34 +191,55 @@ def _evenly(total: int, most: int) -> list[int]:
 
 
 def _items(predictor: Predictor, rows: Dataset, limit: int) -> list[dict[str, Any]]:
+    """Return the rows that have a text (an LSTM would have nothing to read otherwise), and a pair where one is due."""
     data, tokenizer = predictor.loaded.recipe.data, predictor.loaded.tokenizer
-    texts = [str(text or "") for text in rows[data.text]]
+    texts = [str(text or "").strip() for text in rows[data.text]]
     if predictor.task == "fill-mask":
-        return [{"text": _masked(text, tokenizer, limit)} for text in texts]
+        return [{"text": _masked(text, tokenizer, limit)} for text in texts if text]
     pairs: Sequence[Any] = rows[data.text_pair] if data.text_pair else [None] * len(texts)
-    # A row without a text has no label either; an LSTM would have nothing to read.
-    return [{"text": text, "pair": pair} for text, pair in zip(texts, pairs, strict=True) if text.strip()]
+    found = zip(texts, pairs, strict=True)
+    items = [{"text": text, "pair": pair} for text, pair in found if text and (pair is not None or not data.text_pair)]
+    return [_short(item, tokenizer, limit) for item in items] if data.too_long == "window" else items
+
+
+def _short(item: dict[str, Any], tokenizer: Any, limit: int) -> dict[str, Any]:
+    """Return an item cut until it fits."""
+    while len(tokenizer(item["text"], item["pair"], verbose=False)["input_ids"]) > limit and len(item["text"]) > 1:
+        item = {name: value and value[: (len(value) + 1) // 2] for name, value in item.items()}
+    return item
 
 
 def _masked(text: str, tokenizer: Any, limit: int) -> str:
-    """Return a text whose middle word is masked, not so long that the mask would be cut off."""
-    words = text.split()[: max(1, limit // 4)] or [""]
-    words[len(words) // 2] = tokenizer.mask_token
-    return " ".join(words)
+    """Return a text whose middle token is masked, with as many around it as fit."""
+    ids = parity_process.cut(tokenizer, text)
+    middle, width = len(ids) // 2, min(len(ids), limit)
+    while True:
+        before, after = ids[max(0, middle - width) : middle], ids[middle + 1 : middle + 1 + width]
+        masked = f"{tokenizer.decode(before)} {tokenizer.mask_token} {tokenizer.decode(after)}".strip()
+        # Cut out of a word, tokens can become more when they are read again.
+        if width == 0 or len(tokenizer(masked, verbose=False)["input_ids"]) <= limit:
+            return masked
+        width //= 2
 
 
-def _prompt(predictor: Predictor, row: dict[str, Any]) -> list[int]:
-    """Return the token ids of a row's prompt as the run's model is asked it, with room for what is written."""
+def _prompts(predictor: Predictor, rows: Dataset) -> list[dict[str, Any]]:
+    """Return what the rows ask, as the run's model is asked it, each with the tokens that there is room for."""
     from hftune.inference.prompts import make_prompt
 
-    data, tokenizer, style = predictor.loaded.recipe.data, predictor.loaded.tokenizer, predictor.style
+    tokenizer, style = predictor.loaded.tokenizer, predictor.style
     assert style is not None
-    asked: Any
+    asked = [question for row in rows if (question := _question(predictor, row))]
+    made = [make_prompt(tokenizer, style, question, TOKENS, predictor.context) for question in asked]
+    return [{"ids": one.ids, "text": str(tokenizer.decode(one.ids)), "most": one.max_new_tokens} for one in made]
+
+
+def _question(predictor: Predictor, row: dict[str, Any]) -> str | list[dict[str, str]] | None:
+    """Return a row's conversation up to the first question, its prompt, or the beginning of its text; None without."""
+    data, tokenizer = predictor.loaded.recipe.data, predictor.loaded.tokenizer
     if data.messages is not None:
-        asked = list(itertools.takewhile(lambda message: message["role"] != "assistant", row[data.messages]))
-    elif data.prompt is not None:
-        asked = str(row[data.prompt])
-    else:
-        words = tokenizer(str(row[data.text]), add_special_tokens=False)["input_ids"][:PROMPT_TOKENS]
-        asked = str(tokenizer.decode(words))
-    return make_prompt(tokenizer, style, asked, TOKENS, predictor.context).ids
+        messages = row[data.messages] or []
+        asked = [number for number, message in enumerate(messages, 1) if message["role"] == "user"]
+        return messages[: asked[0]] if asked else None
+    if data.prompt is not None:
+        return row[data.prompt] and str(row[data.prompt])
+    return str(tokenizer.decode(parity_process.cut(tokenizer, str(row[data.text] or ""))[:PROMPT_TOKENS]))

@@ -106,6 +106,19 @@ def cut(tokenizer: Any, text: str) -> list[int]:
     return list(tokenizer(text, add_special_tokens=False)["input_ids"])
 
 
+def written(
+    write: Write, tokenizer: Any, prompts: Sequence[Mapping[str, Any]], end: int | None
+) -> dict[str, list[Any]]:
+    """Return what is written after each prompt (its `ids`, `most` tokens), and the tokens of its `text`.
+
+    That those are the same shows that the tokenizer is.
+    """
+    return {
+        "texts": [tokenizer.decode(write(one["ids"], one["most"], end)) for one in prompts],
+        "prompts": [cut(tokenizer, one["text"]) for one in prompts],
+    }
+
+
 def _load(request: Mapping[str, Any]) -> tuple[Run, Write]:
     folder = Path(request["folder"])
     if request["kind"] == "onnx":
@@ -138,11 +151,7 @@ def _main() -> None:
     tokenizer = transformers.AutoTokenizer.from_pretrained(request["folder"])
     (run, write), out = _load(request), Path(request["out"])
     np.savez(out / "answers.npz", logits=logits(run, tokenizer, request["task"], request["items"], request["limit"]))
-    answers = {
-        "texts": [tokenizer.decode(write(ids, request["tokens"], request["end"])) for ids in request["prompts"]],
-        # That the tokens of each prompt's text are the same shows that the tokenizer is.
-        "prompts": [cut(tokenizer, text) for text in request["prompt_texts"]],
-    }
+    answers = written(write, tokenizer, request["prompts"], request["end"])
     (out / "answers.json").write_text(json.dumps(answers), encoding="utf-8")
 
 

@@ -14,13 +14,16 @@ import numpy as np
 import pytest
 
 from hftune import cli
-from hftune.errors import ModelError, UsageError
+from hftune.errors import DataError, ModelError, UsageError
 from hftune.inference.predictor import Predictor
 from hftune.sharing import export as export_module
-from hftune.sharing import onnx_graph, parity
+from hftune.sharing import onnx_graph, parity, parity_process
 from hftune.sharing.export import export
 from hftune.sharing.parity import Kind, Parity, ParityError, Questions, compare
 from hftune.sharing.parity_process import onnx_run
+from hftune.tasks._labels import MULTI, REGRESSION
+from tests.conftest import CHATML
+from tests.unit.inference.conftest import classifier_run, generator_run
 
 TEXTS = ["good", "the film was good", "a dull scene .", "we loved it and never a boring plot !"]
 MODEL = ["config.json", "model.safetensors", "tokenizer.json", "tokenizer_config.json"]
@@ -58,7 +61,7 @@ def test_peft_reads_an_adapter(lora_run: Path, tmp_path: Path) -> None:
     found = exported(lora_run, "adapter", tmp_path / "out")
     assert {"adapter_config.json", "adapter_model.safetensors"} < set(names(tmp_path / "out"))
     assert "model.safetensors" not in names(tmp_path / "out")
-    assert found.difference == 0
+    assert found.difference < 1e-5
 
 
 @pytest.mark.parametrize("kind", ["lora_run", "lstm_run"])
@@ -146,8 +149,14 @@ def test_an_export_that_cannot_be_loaded_is_refused(
 NOTHING: dict[str, Any] = {"texts": [], "prompts": []}
 
 
-def both(ours: Any, theirs: Any, written: dict[str, Any] = NOTHING, found: dict[str, Any] = NOTHING) -> Parity:
-    asked = Questions("test", [], [], [], 8, None)
+def both(
+    ours: Any,
+    theirs: Any,
+    written: dict[str, Any] = NOTHING,
+    found: dict[str, Any] = NOTHING,
+    kind: str | None = None,
+) -> Parity:
+    asked = Questions("test", [], [], 8, kind=kind)
     sides = [np.array(one, np.float32) for one in (ours, theirs)]
     return compare(asked, {**written, "logits": sides[0]}, {**found, "logits": sides[1]})
 
@@ -179,6 +188,117 @@ def test_the_gate_is_passed_by_the_same_answers_alone() -> None:
             both([[1.0]], [[1.0]], same, other).require()
 
 
+@pytest.mark.parametrize(
+    ("ours", "theirs", "agreed"),
+    [
+        ([[5.0, 0.0004], [5.0, -0.0003]], [[5.0, -0.0004], [5.0, 0.0003]], 0),
+        ([[-5.0, -5.0], [0.1, 1.0]], [[-5.0001, -5.0], [0.1, 1.0]], 2),
+    ],
+)
+def test_each_of_several_labels_counts(ours: Any, theirs: Any, agreed: int) -> None:
+    assert both(ours, theirs, kind=MULTI).agreed == agreed
+
+
+def test_a_number_agrees_by_its_difference_alone() -> None:
+    found = both([[1e-7], [3.0]], [[-1e-7], [3.0]], kind=REGRESSION)
+    found.require()
+    assert found.agreed is None
+    assert not any("same answer" in line for line in found.lines())
+    with pytest.raises(ParityError):
+        both([[1.0]], [[1.002]], kind=REGRESSION).require()
+
+
+LONG = "the movie was good and the plot was awful but the ending was great and not dreadful at all , very fine !"
+
+
+@pytest.mark.parametrize(
+    ("columns", "config"),
+    [({}, {}), ({"text_pair": "pair"}, {}), ({}, {"problem_type": MULTI, "negative_label": "bad"})],
+)
+def test_a_classifiers_reference_is_what_the_run_answers(
+    columns: dict[str, str], config: dict[str, str], tmp_path: Path
+) -> None:
+    """Texts that it would read in windows are cut until they are none, those of a pair too."""
+    labels = ["good"] if config else ["bad", "good"]
+    rows = [{"text": text, "pair": "very good !", "label": "good"} for text in (*TEXTS, LONG, "", None)]
+    windows = {"max_length": 12, "too_long": "window", "window": {"stride": 2}}
+    data = {"rows": {"train": rows, "test": rows}, **windows, **columns}
+    predictor = Predictor.load(classifier_run(tmp_path / "run", labels, data, **config))
+    asked = parity.questions(predictor, 30, quiet)
+    assert len(asked.items) == len(TEXTS) + 1, "rows without a text are not asked"
+    assert asked.windows
+    pairs = [item["pair"] for item in asked.items] if columns else None
+    own = predictor.classify([item["text"] for item in asked.items], pairs=pairs)
+    assert {prediction.windows for prediction in own} == {1}
+    found = parity.reference(predictor, asked)["logits"]
+    assert found.shape[1] == len(labels)
+    np.testing.assert_allclose(found, np.array([one.logits for one in own])[:, -len(labels) :], atol=1e-6)
+    run = parity_process.torch_run(predictor.loaded.model)
+    theirs = parity_process.logits(run, predictor.loaded.tokenizer, predictor.task, asked.items, asked.limit)
+    np.testing.assert_allclose(found, theirs, atol=1e-5)
+
+
+def test_windows_are_said_to_need_hftune() -> None:
+    assert "hftune alone reads them in windows" in Parity("test", 1, 0.0, 1, windows=True).lines()[-1]
+
+
+def test_a_long_word_leaves_the_mask_in_its_text(mask_run: Path) -> None:
+    tokenizer = Predictor.load(mask_run).loaded.tokenizer
+    for text in ("good" * 100 + " film", "a good film", " ".join(["good"] * 100), "x", "坏电影"):
+        masked = parity._masked(text, tokenizer, 12)
+        ids = tokenizer(masked, truncation=True, max_length=12)["input_ids"]
+        assert tokenizer.mask_token_id in ids, text
+    assert parity._masked("a good film", tokenizer, 12) == "a [MASK] film"
+
+
+@pytest.mark.parametrize("positions", [16, 32, 64])
+def test_a_small_context_is_not_overrun(positions: int, tmp_path: Path) -> None:
+    texts = ["The film was good. It was very good! naïve", "bad", "", None]
+    rows = {"train": [{"text": "good"}], "test": [{"text": text} for text in texts]}
+    run = generator_run(tmp_path / "run", {"rows": rows, "validation_share": 0}, positions=positions)
+    predictor = Predictor.load(run)
+    asked = parity.questions(predictor, 30, quiet)
+    assert all(len(one["ids"]) + one["most"] <= positions for one in asked.prompts)
+    assert len(parity.reference(predictor, asked)["texts"]) == 2
+
+
+def test_conversations_are_asked_up_to_their_first_question(tmp_path: Path) -> None:
+    said = [{"role": role, "content": f"{role} speaks"} for role in ("system", "assistant", "user")]
+    system, assistant, user = said
+    talks = [[user, assistant], [assistant, user, assistant, user], [system, user], [assistant], [system], None]
+    rows = {"train": [{"messages": said}], "test": [{"messages": talk} for talk in talks]}
+    data = {"rows": rows, "messages": "messages", "validation_share": 0}
+    predictor = Predictor.load(generator_run(tmp_path / "run", data, CHATML, positions=256))
+    found = [one["text"] for one in parity.questions(predictor, 30, quiet).prompts]
+    assert [text.count("speaks") for text in found] == [1, 2, 2]
+    assert all("user speaks" in text for text in found)
+
+
+def test_rows_that_ask_nothing_are_told(tmp_path: Path) -> None:
+    rows = {"train": [{"text": "good"}], "test": [{"text": ""}]}
+    run = generator_run(tmp_path / "run", {"rows": rows, "validation_share": 0})
+    with pytest.raises(DataError, match="no row of test can be asked"):
+        parity.questions(Predictor.load(run), 30, quiet)
+
+
+def ask_script(script: Path, code: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    script.write_text(code)
+    monkeypatch.setattr(parity_process, "__file__", str(script))
+    parity.ask(script.parent, "transformers", "fill-mask", Questions("test", [], [], 8), None, None)
+
+
+def test_the_other_process_finds_no_module_beside_its_script(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "beside.py").touch()
+    with pytest.raises(ParityError, match="No module named 'beside'"):
+        ask_script(tmp_path / "script.py", "import beside", monkeypatch)
+
+
+def test_an_export_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(parity, "SECONDS", 0.5)
+    with pytest.raises(ParityError, match="gave no answer within"):
+        ask_script(tmp_path / "script.py", "import threading; threading.Event().wait()", monkeypatch)
+
+
 def test_what_has_no_graph_says_what_has() -> None:
     with pytest.raises(
         ModelError, match="distilbert models cannot be exported to ONNX here; those that can: bert, gpt2"
@@ -205,7 +325,7 @@ def test_only_an_adapter_is_exported_as_one(full_run: Path, tmp_path: Path) -> N
 def test_what_others_have_in_a_folder_is_spared(full_run: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is not empty"):
+    with pytest.raises(UsageError, match="is there already"):
         exported(full_run, "transformers", tmp_path / "out")
     assert names(tmp_path / "out") == ["thesis.txt"]
 
