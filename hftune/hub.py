@@ -10,6 +10,8 @@ import os
 import threading
 from dataclasses import dataclass
 
+from hftune.sanitize import hide_tokens
+
 PROBE_SECONDS = 3.0
 DEFAULT_ENDPOINT = "https://huggingface.co"
 
@@ -75,5 +77,5 @@ def _ask(url: str) -> Verdict:
             return Verdict(True)
         return Verdict(False, f"{endpoint()} answered {answer.status_code} with something that is not the Hub")
     except Exception as error:  # whatever the network layer raises, the Hub is not there
-        reason = str(error) or type(error).__name__
+        reason = hide_tokens(str(error)) or type(error).__name__
         return Verdict(False, f"{endpoint()} cannot be reached ({reason.splitlines()[0][:120]})")

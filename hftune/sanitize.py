@@ -14,6 +14,8 @@ _SEQUENCES = re.compile(
 # C0 and C1 controls, line and paragraph separators, marks that turn the direction of writing, lone surrogates.
 _CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 
+_TOKENS = re.compile(r"hf_[A-Za-z0-9]{6,}")
+
 
 def sanitize(text: object, *, lines: bool = False) -> str:
     """Return `text` without control characters; on one line unless `lines` keeps newlines and tabs."""
@@ -21,6 +23,11 @@ def sanitize(text: object, *, lines: bool = False) -> str:
     if not lines:
         clean = re.sub(r"[\t\n\r\x0b\x0c\x85\u2028\u2029]+", " ", clean)
     return _CONTROLS.sub("", clean)
+
+
+def hide_tokens(text: str) -> str:
+    """Return a text without what could be a token of the Hub: errors quote what they were given."""
+    return _TOKENS.sub("hf_…", text)
 
 
 def columns_of(text: str) -> int:

@@ -321,6 +321,7 @@ VERBS: tuple[Verb, ...] = (
             Argument(("--adapter",), "the adapter alone (the default where its base is on the Hub)", switch=True),
             Argument(("--merged",), "adapter and base as one model", switch=True),
             Argument(("--license",), "as the Hub writes it, for example mit (default: the base's)", metavar="ID"),
+            Argument(("--replace",), "also a README there that hftune did not write", switch=True),
             Argument(("--dry-run",), "write the exact repository to a folder, send nothing", switch=True),
             Argument(("--output",), "that folder (default: NAME-dry-run)", metavar="DIR", completes="file"),
             Argument(("--ask",), "show what would be sent, and wait for `yes` on standard input", switch=True),

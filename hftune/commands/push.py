@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -22,7 +22,7 @@ from hftune.threads import wait_politely_when_busy
 if TYPE_CHECKING:
     from hftune.sharing.push import Wish
     from hftune.sharing.repository import Staged
-    from hftune.sharing.upload import Place, Pushed
+    from hftune.sharing.upload import Changes, Place, Pushed
 
 NAME = 28
 
@@ -55,13 +55,14 @@ def _dry_run(wish: Wish, where: str | None, telling: Telling, output: Output) ->
 def _push(wish: Wish, ask: bool, telling: Telling, output: Output) -> int:
     from hftune.sharing.push import push
 
-    def agree(place: Place, private: bool, staged: Staged) -> bool:
+    def agree(place: Place, private: bool, staged: Staged, planned: Changes) -> bool:
         telling.end()
         visibility, new = "private" if private else "public", place.head is None
         ready = {"repo": place.repo, "url": place.url, "private": private, "was_private": place.private, "new": new}
-        output.emit({"ready": {**ready, **_content(staged)}})
+        touched = {"replaces": list(planned.replaced), "removes": list(planned.removed)}
+        output.emit({"ready": {**ready, **_content(staged), **touched}})
         output.say(f"{place.url}  {visibility}, {'new' if new else 'there already'}")
-        for line in content_lines(staged):
+        for line in [*content_lines(staged), *_touched_lines(planned)]:
             output.say(line)
         if not ask:
             return True
@@ -99,7 +100,8 @@ def push_when_done(path: Path, section: HubSection, output: Output) -> dict[str,
         run.set_state(phase="pushing", exit_code=EXIT_DONE)
         try:
             pushed = push(wish, telling.phase, telling.progress, lambda *_: True)
-        except HftuneError as error:
+        except Exception as caught:  # whatever it is (a full disk, too little memory), the run is done and stays so
+            error = caught if isinstance(caught, HftuneError) else HftuneError(f"{type(caught).__name__}: {caught}")
             again = f"`hftune push {lasting_name(path)}` does it again."
             hint = f"{error.hint}\n  {again}" if error.hint else again
             run.alert("error", "not-pushed", f"not pushed to {section.repo}: {error.message}", hint)
@@ -127,7 +129,7 @@ def warn_early(section: HubSection, output: Output) -> None:
     from hftune.sharing.push import check
 
     try:
-        check(section.repo)
+        check(section.repo, section.private)
     except HftuneError as error:
         output.note(f"! the result could not be pushed to {section.repo} now: {error}")
 
@@ -166,6 +168,13 @@ def content_lines(staged: Staged) -> list[str]:
     return [*rows, f"  {pad(what[staged.weights], NAME)} {size(staged.size):>10}"]
 
 
+def _touched_lines(planned: Changes) -> Iterator[str]:
+    """Yield what happens to files that are there."""
+    for what, names in (("replaces", planned.replaced), ("removes", planned.removed)):
+        if names:
+            yield f"  {what} {sanitize(', '.join(names))}"
+
+
 def _content(staged: Staged) -> dict[str, Any]:
     files = [{"name": file.name, "bytes": file.size} for file in staged.files]
     return {"weights": staged.weights, "files": files, "bytes": staged.size}
@@ -202,5 +211,6 @@ def _wish(arguments: argparse.Namespace) -> Wish:
         private=private,
         weights=weights,
         licence=arguments.license or (section.license if section else None),
+        replace=arguments.replace,
         timeout=arguments.timeout or TIMEOUT_SECONDS,
     )

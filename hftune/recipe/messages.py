@@ -9,6 +9,8 @@ from typing import Any
 from pydantic_core import ErrorDetails
 
 from hftune.errors import closest
+from hftune.recipe.schema import LICENCE, REPOSITORY
+from hftune.sanitize import hide_tokens
 
 _NUMBER = re.compile(r"[-+]?(\d[\d_]*\.?\d*|\.\d+)([eE][-+]?\d+)?")
 _TRUTH = {"yes": "true", "on": "true", "y": "true", "no": "false", "off": "false", "n": "false"}
@@ -51,6 +53,7 @@ _OTHER_WORDS = {
     "masked-lm": "fill-mask",
     "mlm": "fill-mask",
 }
+_PATTERNS = {REPOSITORY: "OWNER/NAME", LICENCE: "a licence as the Hub writes it, such as apache-2.0 or mit"}
 LONGEST_VALUE = 60
 
 
@@ -61,6 +64,7 @@ def found(value: Any) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, str):
+        value = hide_tokens(value)
         shown = value if len(value) <= LONGEST_VALUE else value[:LONGEST_VALUE] + "…"
         return f"the text {shown!r}"
     if isinstance(value, dict):
@@ -81,6 +85,8 @@ def expected(error: ErrorDetails, key: Sequence[str | int] = ()) -> str:
     if kind == "literal_error":
         return str(context["expected"])
     if kind == "string_pattern_mismatch":
+        if context["pattern"] in _PATTERNS:
+            return _PATTERNS[context["pattern"]]
         return (
             f"a {'.'.join(map(str, key))} of letters, digits, `.`, `_` and `-` (up to 64, the first a letter or digit)"
         )

@@ -53,6 +53,7 @@ def _as_tuple(value: Any) -> Any:
 
 # The owner may be an account or an organisation; what else the Hub asks of names, `hftune push` says.
 REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$"
+LICENCE = r"^[a-z0-9][a-z0-9.-]*$"
 
 Own = TypeVar("Own", bound=PluginConfig)
 Rows = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_as_tuple)]
@@ -364,7 +365,7 @@ class HubSection(Section):
     weights: Literal["adapter", "merged"] | None = Field(
         None, description="how an adapter is pushed; left out: alone where its base is on the Hub, else merged into it"
     )
-    license: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9.-]*$")] | None = Field(
+    license: Annotated[str, Field(pattern=LICENCE)] | None = Field(
         None, description="as the Hub writes it (apache-2.0, mit); left out: the base model's, where it is known"
     )
 

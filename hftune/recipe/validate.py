@@ -13,6 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hftune.errors import Problem, RecipeError, UsageError, closest
 from hftune.recipe.messages import expected, found, nearest_word, remark
+from hftune.recipe.paths import is_local
 from hftune.recipe.schema import (
     Choice,
     DataSection,
@@ -235,6 +236,7 @@ def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -
     if fitted and isinstance(data, dict) and data.get("text_pair") is not None:
         message = "a tokenizer of characters puts nothing between two texts"
         yield source.problem(("data", "text_pair"), message, "Leave it out, or name a tokenizer.", True)
+    yield from _unpushable(source, recipe)
     if not isinstance(training, dict):
         return
     metric, greater = training.get("metric_for_best_model"), training.get("greater_is_better")
@@ -251,6 +253,17 @@ def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -
         for key in JUDGED_ON_VALIDATION:
             if training.get(key) is not None:
                 yield source.problem(("training", key), *NO_VALIDATION, at_key=True)
+
+
+def _unpushable(source: Source, recipe: Recipe | None) -> Iterator[Problem]:
+    """Yield an adapter that could not be pushed alone: what is said now need not be said after hours of training."""
+    if recipe is None or recipe.hub is None or recipe.hub.weights != "adapter":
+        return
+    if recipe.method.name != "lora":
+        yield source.problem(("hub", "weights"), f"the method {recipe.method.name} makes no adapter", "Leave it out.")
+    elif recipe.model.id is None or recipe.model.id.startswith("hftune:") or is_local(recipe.model.id):
+        message = "the base model is on no Hub: who loads the adapter could not get it"
+        yield source.problem(("hub", "weights"), message, "Leave it out: adapter and base are pushed as one model.")
 
 
 def _lacks_validation(data: Mapping[str, Any]) -> bool:

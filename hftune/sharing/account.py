@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import UsageError, closest
 from hftune.hub import endpoint
-from hftune.sharing.errors import PushError, explained
+from hftune.sharing.errors import PushError
+from hftune.sharing.patience import Patience
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
 
 _WRITES = ("repo.write",)
+_TOKEN = re.compile(r"[!-~]+")
 
 
 def check_name(repo: str) -> None:
@@ -38,15 +41,15 @@ def find_token() -> str:
 
     token = get_token()
     if not token:
-        hint = f"Make one that can write at {endpoint()}/settings/tokens, then `hf auth login`, or set HF_TOKEN."
-        raise PushError("there is no token for the Hub", hint)
+        raise PushError("there is no token for the Hub", _token_hint())
+    if not _TOKEN.fullmatch(str(token)):  # said here without it: the client would quote it
+        raise PushError("the token for the Hub has a character that no token has", _token_hint())
     return str(token)
 
 
-def check_account(api: HfApi, repo: str) -> str:
+def check_account(api: HfApi, repo: str, patience: Patience) -> str:
     """Return the account's name; raises PushError when its token is unknown or may not write to `repo`."""
-    with explained("asking whose token this is", repo):
-        account = api.whoami()
+    account = patience.ask("asking whose token this is", repo, api.whoami)
     name, owner = str(account.get("name")), repo.partition("/")[0]
     organisations = {str(one.get("name")): one for one in account.get("orgs") or ()}
     if owner != name and owner not in organisations:
@@ -59,9 +62,8 @@ def check_account(api: HfApi, repo: str) -> str:
 
 
 def _check_token(token: Mapping[str, Any], repo: str, owner: str) -> None:
-    hint = f"Make one that can write at {endpoint()}/settings/tokens, then `hf auth login`, or set HF_TOKEN."
     if token.get("role") == "read":
-        raise PushError("the token can only read", hint)
+        raise PushError("the token can only read", _token_hint())
     scopes = (token.get("fineGrained") or {}).get("scoped")
     if token.get("role") != "fineGrained" or not isinstance(scopes, list):
         return
@@ -71,4 +73,8 @@ def _check_token(token: Mapping[str, Any], repo: str, owner: str) -> None:
         if set(scope.get("permissions") or ()) & set(_WRITES)
     ]
     if owner not in writable and repo not in writable:
-        raise PushError(f"the token may not write to {repo}", hint)
+        raise PushError(f"the token may not write to {repo}", _token_hint())
+
+
+def _token_hint() -> str:
+    return f"Make one that can write at {endpoint()}/settings/tokens, then `hf auth login`, or set HF_TOKEN."

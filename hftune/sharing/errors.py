@@ -2,30 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from hftune.errors import HftuneError
 from hftune.hub import endpoint
-from hftune.sanitize import sanitize
+from hftune.sanitize import hide_tokens, sanitize
 
 RETRY = "Nothing of the run was changed: push again later."
 
 
 class PushError(HftuneError):
     """A push that did not take place, or may not have; the run is as it was."""
-
-
-@contextmanager
-def explained(doing: str, repo: str) -> Iterator[None]:
-    """Turn what the Hub's client raises into PushError; other errors of ours go through as they are."""
-    try:
-        yield
-    except HftuneError:
-        raise
-    except Exception as error:  # whatever the network layer raises; the chain has it for --debug
-        raise explain(error, doing, repo) from error
 
 
 def explain(error: BaseException, doing: str, repo: str) -> PushError:
@@ -71,9 +58,19 @@ def root_of(error: BaseException) -> BaseException:
     return error
 
 
+def is_network(error: BaseException) -> bool:
+    """Return whether an error is one of the connection: refused, broken off, too slow."""
+    from huggingface_hub.errors import HTTPError  # of the HTTP library that the client was built with
+
+    chain: BaseException | None = error
+    while chain is not None and not isinstance(chain, (HTTPError, OSError)):
+        chain = chain.__cause__
+    return chain is not None
+
+
 def _said(error: BaseException) -> str:
     root = root_of(error)
     said = getattr(error, "server_message", None) or getattr(root, "server_message", None)
     if said is None and status_of(error) is None:
         said = str(root).strip() or type(root).__name__
-    return " ".join(sanitize(said or "").split())[:200]
+    return hide_tokens(" ".join(sanitize(said or "").split()))[:200]

@@ -12,7 +12,7 @@ from hftune.sharing import onnx_graph, parity
 from hftune.sharing.markdown import block, text
 from hftune.sharing.model_card import TITLE
 from hftune.sharing.parity import Kind, Parity
-from hftune.sharing.repository import OWN_MODULES, File, files_of, fresh_folder, is_allowed, write_model
+from hftune.sharing.repository import OWN_MODULES, File, files_of, fresh_folder, write_model
 from hftune.sharing.usage import onnx_lines
 
 Note = Callable[[str], None]
@@ -28,7 +28,7 @@ class Exported:
 
 
 def export(run: Path, step: int | None, kind: Kind, folder: Path, rows: int, note: Note) -> Exported:
-    """Write a run's model as `kind` into `folder`, which is new or holds an earlier export, and pass the parity gate.
+    """Write a run's model as `kind` into a new `folder`, and pass the parity gate.
 
     `transformers`: config, weights and tokenizer, an adapter merged into its base. `adapter`: as peft reads it. `onnx`:
     the graph with its weights. `rows`: held-out texts that both are asked. Raises ParityError (nothing is kept then),
@@ -45,7 +45,7 @@ def export(run: Path, step: int | None, kind: Kind, folder: Path, rows: int, not
         raise UsageError(f"{run.name} has no adapter: its method is {loaded.recipe.method.name}", hint)
     if kind == "onnx":
         onnx_graph.check_architecture(model_type)
-    with fresh_folder(folder, is_exported) as new:
+    with fresh_folder(folder) as new:
         note("asking the run's own model")
         asked = parity.questions(predictor, rows, note)
         expected = parity.reference(predictor, asked)
@@ -68,11 +68,6 @@ def _onnx_card(name: str, predictor: Predictor, found: Parity) -> str:
         f"# {text(name)}, as ONNX\n\nInputs: int64 [texts, tokens], padded on the right. Output: logits.\n\n"
         f"`pip install onnxruntime transformers`\n\n{lines}\n\n## Checked\n\n{block(chr(10).join(found.lines()), '')}\n"
     )
-
-
-def is_exported(name: str) -> bool:
-    """Return whether an export writes files of this name."""
-    return is_allowed(name) or name == onnx_graph.NAME
 
 
 def _write(predictor: Predictor, kind: Kind, folder: Path) -> None:

@@ -16,7 +16,9 @@ from hftune.errors import HftuneError, UsageError
 from hftune.inference.predictor import Predictor
 from hftune.methods import full
 from hftune.modeling.from_hub import VOCABULARIES
+from hftune.sharing import parity
 from hftune.sharing.base import known_licence, name_on_hub, public_base
+from hftune.sharing.errors import PushError
 from hftune.sharing.facts import Facts, gather
 from hftune.sharing.model_card import TITLE, Published, model_card
 from hftune.sharing.usage import Loading, Weights
@@ -46,6 +48,7 @@ _ALLOWED = frozenset(
     }
 )
 _SHARD = re.compile(r"model-\d{5}-of-\d{5}\.safetensors")
+GATE_ROWS = 100  # that a merged model is asked before it is published
 OWN_MODULES = {"lstm": "hftune.modeling.lstm"}  # architectures that transformers does not have
 
 
@@ -77,37 +80,52 @@ def is_allowed(name: str) -> bool:
     return name in _ALLOWED or _SHARD.fullmatch(name) is not None
 
 
-def choose_weights(loaded: LoadedRun, wanted: Weights | None) -> Weights:
+def is_weights(name: str) -> bool:
+    """Return whether a file of this name says what a model's weights are, or holds them."""
+    return name.startswith(("adapter_", "model.safetensors")) or _SHARD.fullmatch(name) is not None
+
+
+def choose_weights(loaded: LoadedRun, wanted: Weights | None, base_is_there: bool = True) -> Weights:
     """Return how the weights are published: an adapter whose base is on the Hub alone, any other merged into it.
 
-    Raises UsageError for an adapter where there is none, or where nobody could find its base.
+    `base_is_there`: whether the Hub that it goes to has that base, as far as is known. Raises UsageError for an adapter
+    where there is none, or where nobody could find its base.
     """
     if not hasattr(loaded.model, "peft_config"):
         if wanted == "adapter":
             hint = "Leave --adapter out: the whole model is published."
             raise UsageError(f"{loaded.path.name} has no adapter: its method is {loaded.recipe.method.name}", hint)
         return "whole"
-    base = loaded.recipe.model
-    if wanted == "adapter" and name_on_hub(base) is None:
+    there = name_on_hub(loaded.recipe.model) is not None and base_is_there
+    if wanted == "adapter" and not there:
         hint = "Leave --adapter out: adapter and base are published as one model."
-        raise UsageError(f"the base model {public_base(base)} is on no Hub: who loads the adapter cannot get it", hint)
-    if wanted is not None:
-        return wanted
-    return "adapter" if name_on_hub(base) else "merged"
+        base = public_base(loaded.recipe.model)
+        raise UsageError(f"the base model {base} is on no Hub: who loads the adapter cannot get it", hint)
+    return wanted or ("adapter" if there else "merged")
 
 
-def stage(
-    predictor: Predictor, repo: str, wanted: Weights | None, licence: str | None, folder: Path, note: Note
-) -> Staged:
+def stage(predictor: Predictor, repo: str, weights: Weights, licence: str | None, folder: Path, note: Note) -> Staged:
     """Write the repository `repo` of a loaded run into an empty `folder`; scores the model for its card.
 
-    The predictor's model may be another one afterwards (merged). Raises UsageError for weights it does not have.
+    A merged model is asked beside the run, and refused when it answers otherwise (ParityError), as an export is. The
+    predictor's model is another one afterwards (merged).
     """
-    weights = choose_weights(predictor.loaded, wanted)
     facts = gather(predictor, note)
     published = Published(repo, weights, licence or known_licence(facts.recipe.model))
     note(_WRITING[weights])
-    write_model(predictor.loaded, weights, folder)
+    if weights == "merged":
+        try:
+            asked = parity.questions(predictor, GATE_ROWS, note)
+        except HftuneError as error:
+            message = f"a merged model is published once it answered as the run does, on held-out rows: {error.message}"
+            raise PushError(message, error.hint) from error
+        expected = parity.reference(predictor, asked)
+        write_model(predictor.loaded, weights, folder)
+        note("asking the merged model")
+        found = parity.ask(folder, "transformers", predictor.task, asked, None, OWN_MODULES.get(facts.model_type))
+        parity.compare(asked, expected, found).require()
+    else:
+        write_model(predictor.loaded, weights, folder)
     card = model_card(facts, published, _loading(predictor, facts, published))
     (folder / TITLE).write_text(card, encoding="utf-8")
     _drop_others(folder, note)
@@ -144,22 +162,19 @@ def merge(model: Any) -> Any:
 
 
 @contextmanager
-def fresh_folder(folder: Path, ours: Callable[[str], bool]) -> Iterator[Path]:
+def fresh_folder(folder: Path) -> Iterator[Path]:
     """Give a new folder to write to, which takes the name `folder` once all went well; otherwise nothing is left.
 
-    One that is there already is replaced when it holds only files that are `ours` by name; raises UsageError before
-    anything is written when something else is in the way.
+    Raises UsageError, before anything is written, where something of that name is there: what it holds is not ours.
     """
-    if folder.is_dir() and not all(ours(path.name) for path in folder.iterdir()):
-        raise UsageError(f"{folder} is not empty", hint="Choose a new folder for --output.")
-    if folder.exists() and not folder.is_dir():
-        raise UsageError(f"{folder} is a file", hint="Choose a new folder for --output.")
+    folder = folder.absolute()
+    if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
+        raise UsageError(f"{folder} is there already", hint="Choose a new folder for --output, or delete it first.")
     new = folder.with_name(f".{folder.name}.part")
     shutil.rmtree(new, ignore_errors=True)
     try:
         new.mkdir(parents=True)
         yield new
-        shutil.rmtree(folder, ignore_errors=True)
         new.rename(folder)
     finally:
         shutil.rmtree(new, ignore_errors=True)

@@ -5,15 +5,16 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import HftuneError, UsageError
 from hftune.hub import endpoint
-from hftune.sharing.errors import PushError, explain, explained, status_of
-from hftune.sharing.patience import BUSY, LONGEST_PAUSE, Patience
-from hftune.sharing.repository import File, Staged, is_allowed
+from hftune.sharing.errors import PushError, explain, status_of
+from hftune.sharing.model_card import TITLE
+from hftune.sharing.patience import LONGEST_PAUSE, Patience, worth_another_try
+from hftune.sharing.repository import File, Staged, is_weights
 
 if TYPE_CHECKING:
     from huggingface_hub import HfApi
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
 # Somebody else's commit came between, or the Hub takes it to be so.
 _CONFLICT = frozenset({409, 412})
 _MOST_CONFLICTS = 2
+_FIRST_FILE = ".gitattributes"  # what the Hub puts into a new repository
 
 # (bytes that went out, bytes in all)
 Progress = Callable[[int, int], None]
@@ -41,6 +43,15 @@ class Place:
 
 
 @dataclass(frozen=True)
+class Changes:
+    """What a push does to the files that are there: those it adds, replaces and removes."""
+
+    add: tuple[File, ...]
+    replaced: tuple[str, ...]
+    removed: tuple[str, ...]
+
+
+@dataclass(frozen=True)
 class Pushed:
     """What a push came to; `unchanged`: the Hub had exactly these files, no commit was made."""
 
@@ -51,16 +62,19 @@ class Pushed:
     unchanged: bool
 
 
-def look(api: HfApi, repo: str) -> Place:
+def look(api: HfApi, repo: str, patience: Patience) -> Place:
     """Return what the Hub has of a repository; raises PushError when it does not answer."""
-    with explained("looking at the repository", repo):
+
+    def ask() -> Place:
         try:
             info = api.model_info(repo)
         except Exception as error:
             if status_of(error) != 404:
                 raise
             return Place(repo, None, None)
-    return Place(repo, str(info.sha), bool(info.private))
+        return Place(repo, str(info.sha), bool(info.private))
+
+    return patience.ask("looking at the repository", repo, ask)
 
 
 def settle_visibility(place: Place, asked: bool | None) -> bool:
@@ -71,9 +85,45 @@ def settle_visibility(place: Place, asked: bool | None) -> bool:
     if asked is None and place.private is False:
         hint = "Give --public to push there all the same, --private to hide the whole repository, or another name."
         raise UsageError(f"{place.repo} is there already and public: everybody would see this model", hint)
-    if asked is None:
-        return place.private is not False
-    return asked
+    return place.private is not False if asked is None else asked
+
+
+def changes(api: HfApi, place: Place, staged: Staged, patience: Patience) -> Changes:
+    """Return what would be done to the repository as it is.
+
+    Of the files that are there, weights in another form go (they would be loaded in place of these); all others stay.
+    """
+    there: dict[str, Any] = {}
+    if place.head is not None:
+        entries = patience.ask("comparing with what is there", place.repo, lambda: _tree(api, place))
+        there = {entry.path: entry for entry in entries if hasattr(entry, "blob_id")}
+    add = [file for file in staged.files if file.name not in there or not _same(file, there[file.name])]
+    kept = {file.name for file in staged.files}
+    return Changes(
+        tuple(add),
+        tuple(file.name for file in add if file.name in there),
+        tuple(name for name in there if is_weights(name) and name not in kept),
+    )
+
+
+def require_own_card(api: HfApi, place: Place, planned: Changes, patience: Patience) -> None:
+    """Raise UsageError when the push would replace a README that hftune did not write."""
+    if TITLE not in planned.replaced:
+        return
+    from huggingface_hub import ModelCard
+
+    def ask() -> str:
+        found = api.hf_hub_download(place.repo, TITLE, revision=place.head)
+        return Path(found).read_text(encoding="utf-8", errors="replace")
+
+    text = patience.ask("reading the model card that is there", place.repo, ask)
+    try:
+        ours = "hftune" in (ModelCard(text).data.tags or ())
+    except Exception:  # no metadata, or some that cannot be read: not of hftune
+        ours = False
+    if not ours:
+        hint = "Give --replace to have it replaced all the same (the Hub keeps the old one), or choose another name."
+        raise UsageError(f"{place.repo} has a README that hftune did not write", hint)
 
 
 def upload(
@@ -82,31 +132,48 @@ def upload(
     """Bring the repository to hold `staged`, and say what came of it; raises PushError.
 
     At most one commit is made. Each try begins by comparing what the Hub has, so an answer that was lost (the commit
-    is there, nobody said so) is found out and nothing is sent twice. Of the files that are there, those that hftune
-    makes and that are no part of `staged` go; all others stay.
+    is there, nobody said so) is found out and nothing is sent twice. `place` is what was agreed to: a repository that
+    is another one by now is left alone.
     """
     if place.head is None:
-        place = _create(api, place, private)
+        place = _create(api, place, private, patience)
     elif private and not place.private:
-        _show(api, place, private)  # hidden before anything new is in it
+        place = _show(api, place, private, patience)  # hidden before anything new is in it
     commit, unchanged = _commit(api, place, staged, message, patience, progress)
     if place.private and not private:
-        _show(api, place, private)  # shown once it is whole
-    return Pushed(place.repo, place.url, commit, private, unchanged)
+        place = _show(api, place, private, patience)  # shown once it is whole
+    return Pushed(place.repo, place.url, commit, bool(place.private), unchanged)
 
 
-def _create(api: HfApi, place: Place, private: bool) -> Place:
-    with explained("making the repository", place.repo):
-        api.create_repo(place.repo, private=private, exist_ok=True)
-    made = look(api, place.repo)
-    if made.head is None or (private and not made.private):
-        raise PushError(f"{place.url} could not be made as it was asked for", hint="Look at it, then push again.")
+def _create(api: HfApi, place: Place, private: bool, patience: Patience) -> Place:
+    def ask() -> None:
+        try:
+            api.create_repo(place.repo, private=private, exist_ok=False)
+        except Exception as error:
+            if status_of(error) != 409:
+                raise
+
+    patience.ask("making the repository", place.repo, ask)
+    made = look(api, place.repo, patience)
+    # It may be ours all the same: the answer to the first try was lost.
+    names = [entry.path for entry in patience.ask("looking at it", place.repo, lambda: _tree(api, made))]
+    if made.head is None or (private and not made.private) or set(names) - {_FIRST_FILE}:
+        raise PushError(f"{place.repo} was made by somebody else at this moment", hint="Look at it, then push again.")
     return made
 
 
-def _show(api: HfApi, place: Place, private: bool) -> None:
-    with explained("changing who may see the repository", place.repo):
+def _show(api: HfApi, place: Place, private: bool, patience: Patience) -> Place:
+    def ask() -> None:
         api.update_repo_settings(place.repo, private=private)
+
+    patience.ask("changing who may see the repository", place.repo, ask)
+    now = look(api, place.repo, patience)
+    if now.private != private:
+        raise PushError(f"{place.repo} is {'private' if now.private else 'public'} all the same", hint=_LOOK)
+    return replace(place, private=private)
+
+
+_LOOK = "Look at it, then push again."
 
 
 def _commit(
@@ -115,20 +182,23 @@ def _commit(
     """Return the commit that has `staged`, and whether it was there before."""
     pause, tried, conflicts = 1.0, False, 0
     while True:
-        now = look(api, place.repo)
-        if now.head is None:
-            raise PushError(f"{place.repo} has gone from the Hub", hint="Push again: it is made anew.")
-        add, delete = _differences(api, now, staged)
-        if not add and not delete:
+        now = look(api, place.repo, patience)
+        if now.private != place.private:
+            raise PushError(f"somebody changed who may see {place.repo} while this was on its way", hint=_LOOK)
+        planned = changes(api, now, staged, patience)
+        if now.head is not None and not planned.add and not planned.removed:
             return now.head, not tried
-        if now.head != place.head:
+        if now.head is None or now.head != place.head:
             hint = f"Look at {place.url}/commits/main, then push again."
             raise PushError(f"{place.repo} was changed by somebody else while this was on its way", hint)
         tried = True
         try:
-            with _reading(add, patience, progress) as additions:
+            with _reading(planned.add, patience, progress) as additions:
                 made = api.create_commit(
-                    place.repo, [*additions, *_deletions(delete)], commit_message=message, parent_commit=now.head
+                    place.repo,
+                    [*additions, *_deletions(planned.removed)],
+                    commit_message=message,
+                    parent_commit=now.head,
                 )
             return str(made.oid), False
         except HftuneError:
@@ -136,10 +206,10 @@ def _commit(
         except Exception as error:
             if (ours := _ours(error)) is not None:
                 raise ours from error
-            status = status_of(error)
-            conflicts += status in _CONFLICT
-            again = status is None or status in BUSY | _CONFLICT
-            if not again or conflicts > _MOST_CONFLICTS or pause >= patience.left:
+            conflict = status_of(error) in _CONFLICT
+            conflicts += conflict
+            again = worth_another_try(error) or (conflict and conflicts <= _MOST_CONFLICTS)
+            if not again or pause >= patience.left:
                 raise explain(error, "uploading", place.repo) from error
             patience.pause(pause)
             pause = min(2 * pause, LONGEST_PAUSE)
@@ -152,17 +222,8 @@ def _ours(error: BaseException | None) -> HftuneError | None:
     return error
 
 
-def _differences(api: HfApi, now: Place, staged: Staged) -> tuple[list[File], list[str]]:
-    """Return the files that the Hub does not have so, and the names of those that an earlier push left there."""
-    with explained("comparing with what is there", now.repo):
-        there = {
-            entry.path: entry
-            for entry in api.list_repo_tree(now.repo, revision=now.head, recursive=True)
-            if hasattr(entry, "blob_id")
-        }
-    add = [file for file in staged.files if file.name not in there or not _same(file, there[file.name])]
-    kept = {file.name for file in staged.files}
-    return add, [name for name in there if is_allowed(name) and name not in kept]
+def _tree(api: HfApi, place: Place) -> list[Any]:
+    return list(api.list_repo_tree(place.repo, revision=place.head, recursive=True))
 
 
 def _same(file: File, entry: Any) -> bool:
@@ -176,7 +237,7 @@ def _same(file: File, entry: Any) -> bool:
     return hashlib.sha1(b"blob %d\0" % len(content) + content).hexdigest() == str(entry.blob_id)
 
 
-def _deletions(names: list[str]) -> list[Any]:
+def _deletions(names: tuple[str, ...]) -> list[Any]:
     from huggingface_hub import CommitOperationDelete
 
     return [CommitOperationDelete(path_in_repo=name, is_folder=False) for name in names]
@@ -185,7 +246,7 @@ def _deletions(names: list[str]) -> list[Any]:
 class _reading:  # noqa: N801 - used as a statement
     """The operations that add files, which are read through a counter while they go out."""
 
-    def __init__(self, files: list[File], patience: Patience, progress: Progress) -> None:
+    def __init__(self, files: tuple[File, ...], patience: Patience, progress: Progress) -> None:
         self._files, self._patience, self._progress = files, patience, progress
         self._open: list[Counted] = []
 
@@ -197,14 +258,15 @@ class _reading:  # noqa: N801 - used as a statement
         operations = []
         for file in self._files:
 
-            def went(position: int, name: str = file.name) -> None:
+            def went(position: int, begins: bool, name: str = file.name) -> None:
                 at[name] = position
+                self._patience.bytes_went(begins)
                 try:
                     self._progress(sum(at.values()), total)
                 except OSError as error:  # it would be taken for one of the network, and tried again
                     raise PushError("whoever was told how far it is has gone: nothing more is sent") from error
 
-            opened = Counted(file.path, went, self._patience)
+            opened = Counted(file.path, went)
             self._open.append(opened)
             operations.append(CommitOperationAdd(path_in_repo=file.name, path_or_fileobj=opened))
         for opened in self._open:
@@ -219,20 +281,20 @@ class _reading:  # noqa: N801 - used as a statement
 class Counted(io.BufferedReader):
     """A file that tells how far it was read. Being no path, it goes through git-lfs and not through Xet: one commit."""
 
-    def __init__(self, path: Path, went: Callable[[int], None], patience: Patience) -> None:
+    def __init__(self, path: Path, went: Callable[[int, bool], None]) -> None:
         super().__init__(path.open("rb", buffering=0))
         self.goes_out = False
-        self._went, self._patience = went, patience
-        self._since = patience.now()
+        self._went, self._begins = went, True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET, /) -> int:
+        """Go elsewhere as any file does: what is read next begins anew, maybe after a pause."""
+        self._begins = True
+        return super().seek(offset, whence)
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """Read as any file does; the time since the piece before was that piece's way out."""
+        """Read as any file does, and tell how far it is."""
         data = super().read(size)
         if self.goes_out:
-            now = self._patience.now()
-            if self.tell() > len(data):
-                self._patience.bytes_went(now - self._since)
-            self._since = now
-            self._patience.check()
-            self._went(self.tell())
+            begins, self._begins = self._begins, False
+            self._went(self.tell(), begins)
         return data

@@ -216,11 +216,10 @@ def test_a_public_repository_is_not_pushed_to_by_surprise(
     assert not hub.repos[REPO].private
 
 
-def test_an_adapter_whose_base_this_hub_does_not_have_is_refused(
+def test_an_adapter_goes_alone_only_where_those_who_see_it_find_its_base(
     hub: HubServer, lora_run: Path, copied: Callable[[Path], Path], tiny_bert_folder: Path,
     capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch,
 ) -> None:  # fmt: skip
-    from hftune.inference import loading
     from hftune.modeling.resolve import ResolvedModel
 
     run = copied(lora_run)
@@ -228,10 +227,58 @@ def test_an_adapter_whose_base_this_hub_does_not_have_is_refused(
     (run / "recipe.yaml").write_text(recipe.replace(str(tiny_bert_folder), "acme/tiny-bert"))
     here = ResolvedModel(tiny_bert_folder, "acme/tiny-bert", None, "a copy")
     monkeypatch.setattr("hftune.modeling.resolve.resolve_model", lambda *_, **__: here)
-    assert loading is not None
-    assert cli.run(["push", str(run), REPO]) == 2
-    assert "acme/tiny-bert is not on" in capsys.readouterr().err
+    assert cli.run(["push", str(run), REPO, "--adapter"]) == 2
+    assert "acme/tiny-bert is on no Hub" in capsys.readouterr().err
     assert not hub.repos
+    assert cli.run(["push", str(run), REPO]) == 0
+    assert "adapter_config.json" not in files(hub), "merged, then"
+    hub.create("acme/tiny-bert", private=True)
+    monkeypatch.setenv("HF_TOKEN", hub.add_user("anna", orgs={"acme": "read"}))
+    assert cli.run(["push", str(run), "anna/adapter", "--public"]) == 2
+    assert "acme/tiny-bert is private" in capsys.readouterr().err
+    assert cli.run(["push", str(run), "anna/adapter"]) == 0
+    assert "adapter_config.json" in files(hub, "anna/adapter")
+
+
+def test_a_merged_model_that_answers_otherwise_is_not_pushed(
+    hub: HubServer, lora_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hftune.sharing import repository
+
+    merge = repository.merge
+
+    def spoiled(model: Any) -> Any:
+        merged = merge(model)
+        merged.classifier.weight.data.mul_(-1)
+        return merged
+
+    monkeypatch.setattr(repository, "merge", spoiled)
+    assert cli.run(["push", str(lora_run), REPO]) == 1
+    assert "does not answer as the run does" in capsys.readouterr().err
+    assert not hub.repos
+
+
+def test_a_readme_of_somebody_is_replaced_only_when_that_is_said(
+    hub: HubServer, full_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hub.create(REPO, private=True, files={"README.md": b"# by hand"})
+    assert cli.run(["push", str(full_run), REPO]) == 2
+    assert "--replace" in capsys.readouterr().err
+    assert files(hub) == ["README.md"]
+    assert cli.run(["push", str(full_run), REPO, "--replace"]) == 0
+    assert "  replaces README.md" in capsys.readouterr().out
+    assert b"- hftune" in hub.repos[REPO].files()["README.md"]
+
+
+@pytest.mark.parametrize("token", ["hf_secret\x0cSECRET", "hf_secretSECRET\u00e9", "hf_secret SECRET"])
+def test_a_token_that_cannot_be_one_is_not_repeated(
+    hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str], token: str
+) -> None:
+    monkeypatch.setenv("HF_TOKEN", token)
+    assert cli.run(["push", str(full_run), REPO]) == 1
+    said = capsys.readouterr()
+    assert "a character that no token has" in said.err
+    assert "secret" not in said.out + said.err
 
 
 def with_hub(run: Path, section: HubSection) -> Path:
@@ -284,6 +331,31 @@ def test_a_failed_push_leaves_the_run_done_and_can_be_repeated(
     assert "model.safetensors" in files(hub)
 
 
+def test_whatever_goes_wrong_in_the_push_the_run_is_done(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], words: Output, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from hftune.sharing import push
+
+    def full(*_: object) -> None:
+        raise OSError(28, "No space left on device")
+
+    run = with_hub(copied(full_run), HubSection(repo=REPO))
+    monkeypatch.setattr(push, "stage", full)
+    assert carry_out(run, words, train=trains) == 0
+    assert (read_state(run).status, read_state(run).phase) == ("done", "")
+    assert "No space left" in words.stdout.getvalue()
+
+
+def test_a_bad_moment_before_training_is_not_remembered_after_it(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], words: Output
+) -> None:
+    run = with_hub(copied(full_run), HubSection(repo=REPO))
+    hub.fail("GET", "/api/models/", page=True, times=1)
+    assert carry_out(run, words, train=trains) == 0
+    assert "could not be pushed" in words.stderr.getvalue()
+    assert "model.safetensors" in files(hub)
+
+
 def test_what_would_keep_it_from_being_pushed_is_said_before_training(
     hub: HubServer, full_run: Path, copied: Callable[[Path], Path], words: Output, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -333,7 +405,7 @@ def test_a_token_is_nowhere_but_in_the_request(
     command = [sys.executable, "-m", "hftune", "push", str(run), REPO, "--debug", "--json", "--timeout", "1"]
     env = {**os.environ, **environment(hub, token), "HF_DEBUG": "1"}
     done = subprocess.run(command, env=env, capture_output=True, text=True, stdin=subprocess.DEVNULL)
-    assert (done.returncode == 0) is not fault
+    assert (done.returncode == 0) == (not fault)
     assert any(b"push" in command for command in commands)
     assert not any(token.encode() in command for command in commands)
     assert token not in done.stdout
@@ -351,3 +423,25 @@ def test_a_token_in_a_recipe_is_refused_and_not_repeated(tmp_path: Path, capsys:
     said = capsys.readouterr()
     assert "hub.token: unknown key" in said.err
     assert "hf_secret" not in said.out + said.err
+    file.write_text(json.dumps({**recipe, "hub": "hf_secretsecret"}))
+    assert cli.run(["check", str(file), "--fast"]) == 2
+    said = capsys.readouterr()
+    assert "expected OWNER/NAME" in said.err
+    assert "hf_secret" not in said.out + said.err
+
+
+@pytest.mark.parametrize(
+    ("fields", "words"),
+    [
+        ({"method": "full", "model": "x/y"}, "the method full makes no adapter"),
+        ({"method": "lora", "model": "hftune:gpt2-mini"}, "the base model is on no Hub"),
+    ],
+)
+def test_an_adapter_that_could_not_be_pushed_is_said_before_training(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], fields: dict[str, str], words: str
+) -> None:
+    recipe = {"name": "a", "task": "text-classification", "data": {"source": "d"}, **fields}
+    file = tmp_path / "a.yaml"
+    file.write_text(json.dumps({**recipe, "hub": {"repo": REPO, "weights": "adapter"}}))
+    assert cli.run(["check", str(file), "--fast"]) == 2
+    assert words in capsys.readouterr().err

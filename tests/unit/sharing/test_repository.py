@@ -134,22 +134,31 @@ def test_a_checkpoint_can_be_published(full_run: Path, tmp_path: Path) -> None:
     assert f"its checkpoint of step {step}" in (tmp_path / "out" / "README.md").read_text()
 
 
-def test_a_dry_run_again_takes_the_place_of_the_first(full_run: Path, tmp_path: Path) -> None:
-    staged(full_run, tmp_path / "out")
-    before = {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()}
-    staged(full_run, tmp_path / "out")
-    assert {path.name: path.read_bytes() for path in (tmp_path / "out").iterdir()} == before
+def test_a_dry_run_again_gives_the_same(full_run: Path, tmp_path: Path) -> None:
+    for number in (1, 2):
+        staged(full_run, tmp_path / f"out-{number}")
+    first, second = (
+        {path.name: path.read_bytes() for path in (tmp_path / f"out-{number}").iterdir()} for number in (1, 2)
+    )
+    assert first == second
 
 
-def test_a_dry_run_spares_what_others_have_in_its_folder(full_run: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("name", ["thesis.txt", "model.safetensors"])
+def test_what_is_there_is_never_written_over(full_run: Path, tmp_path: Path, name: str) -> None:
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / "thesis.txt").write_text("mine")
-    with pytest.raises(UsageError, match="is not empty"):
-        staged(full_run, tmp_path / "out")
-    assert (tmp_path / "out" / "thesis.txt").read_text() == "mine"
+    (tmp_path / "out" / name).write_text("mine")
+    (tmp_path / "link").symlink_to(tmp_path / "out")
     (tmp_path / "file").write_text("mine")
-    with pytest.raises(UsageError, match="is a file"):
-        staged(full_run, tmp_path / "file")
+    for taken in ("out", "link", "file"):
+        with pytest.raises(UsageError, match="is there already"):
+            staged(full_run, tmp_path / taken)
+    assert (tmp_path / "out" / name).read_text() == "mine"
+
+
+def test_an_empty_folder_will_do(full_run: Path, tmp_path: Path) -> None:
+    (tmp_path / "out").mkdir()
+    staged(full_run, tmp_path / "out")
+    assert (tmp_path / "out" / "README.md").is_file()
 
 
 def test_the_run_is_only_read(full_run: Path, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from hftune.sharing import patience as patience_module
 from hftune.sharing.errors import PushError
 from hftune.sharing.patience import Patience, kept_to
 from hftune.sharing.repository import Staged
-from hftune.sharing.upload import Place, Pushed, look, settle_visibility, upload
+from hftune.sharing.upload import Place, Pushed, changes, look, require_own_card, settle_visibility, upload
 from tests.hub.server import HubServer
 
 from .conftest import Clock
@@ -36,7 +36,8 @@ def send(
     staged: Staged, private: bool = True, seconds: float = 300.0, progress: Callable[[int, int], None] | None = None
 ) -> Pushed:
     with talking(seconds) as (api, patience, _):
-        return upload(api, look(api, REPO), private, staged, "a message", patience, progress or (lambda *_: None))
+        place = look(api, REPO, patience)
+        return upload(api, place, private, staged, "a message", patience, progress or (lambda *_: None))
 
 
 def commits(hub: HubServer) -> list[str]:
@@ -68,20 +69,79 @@ def test_the_same_files_again_are_no_commit(hub: HubServer, staged: Stage) -> No
 
 
 def test_what_an_earlier_push_left_goes_and_what_others_put_there_stays(hub: HubServer, staged: Stage) -> None:
-    before = {"adapter_model.safetensors": b"\0old", "notes.txt": b"mine", "images/curve.png": b"\0png"}
-    hub.create(REPO, private=True, files=before)
+    before = {"adapter_model.safetensors": b"\0old", "adapter_config.json": b"{}"}
+    others = {"vocab.txt": b"mine", "images/curve.png": b"\0png", "model.onnx": b"\0graph"}
+    hub.create(REPO, private=True, files={**before, **others})
     send(staged(model_safetensors=b"\0new"))
-    assert files(hub) == {"model.safetensors": b"\0new", "notes.txt": b"mine", "images/curve.png": b"\0png"}
+    assert files(hub) == {"model.safetensors": b"\0new", **others}
 
 
 @pytest.mark.parametrize("status", [429, 500, 502, 503, 504])
-@pytest.mark.parametrize("where", [("POST", "/commit/"), ("POST", "/preupload/"), ("PUT", "lfs"), ("GET", "/tree/")])
+@pytest.mark.parametrize(
+    "where",
+    [
+        ("POST", "/commit/"), ("POST", "/preupload/"), ("PUT", "lfs"), ("GET", "/tree/"), ("GET", "/api/models/"),
+        ("POST", "/repos/create"),
+    ],
+)  # fmt: skip
 def test_a_busy_hub_is_asked_again(hub: HubServer, staged: Stage, status: int, where: tuple[str, str]) -> None:
-    hub.create(REPO, private=True, files={"config.json": b"old"})
     hub.fail(*where, status=status, times=1)
     send(staged(model_safetensors=b"\0" * 2000))
-    assert files(hub)["model.safetensors"] == b"\0" * 2000
-    assert commits(hub)[1:] == ["a message"]
+    assert files(hub) == {"model.safetensors": b"\0" * 2000}
+    assert commits(hub) == ["a message"]
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_repository_whose_making_is_not_answered_is_made_once(hub: HubServer, staged: Stage, moment: Any) -> None:
+    hub.fail("POST", "/repos/create", drop=moment)
+    send(staged(config_json=b"{}"))
+    assert hub.repos[REPO].private
+    assert commits(hub) == ["a message"]
+
+
+def test_a_repository_that_somebody_else_makes_meanwhile_is_left_alone(hub: HubServer, staged: Stage) -> None:
+    theirs = {"config.json": b"theirs"}
+    hub.fail("POST", "/repos/create", before=lambda: hub.create(REPO, private=True, files=theirs))
+    with pytest.raises(PushError, match="made by somebody else"):
+        send(staged(config_json=b"ours"))
+    assert files(hub) == theirs
+
+
+@pytest.mark.parametrize("where", [("GET", "/api/models/"), ("GET", "/tree/"), ("POST", "/commit/"), ("PUT", "lfs")])
+def test_a_silent_hub_is_given_up_in_time(
+    hub: HubServer, staged: Stage, clock: Clock, monkeypatch: pytest.MonkeyPatch, where: tuple[str, str]
+) -> None:
+    monkeypatch.setattr(patience_module, "ANSWER_SECONDS", 0.1)
+    hub.fail(*where, hang="before", times=None)
+    began = clock.now
+    with pytest.raises(PushError):
+        send(staged(model_safetensors=b"\0" * 50), seconds=10)
+    assert clock.now - began <= 25
+    assert not hub.repos or commits(hub) == []
+
+
+def test_a_mistake_of_the_program_is_not_tried_again(
+    hub: HubServer, staged: Stage, clock: Clock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from huggingface_hub import HfApi
+
+    def wrong(*_: object, **__: object) -> None:
+        raise ValueError("a mistake")
+
+    monkeypatch.setattr(HfApi, "create_commit", wrong)
+    with pytest.raises(PushError, match="a mistake"):
+        send(staged(config_json=b"{}"))
+    assert clock.waited == []
+
+
+def test_nothing_goes_to_a_repository_that_became_public_meanwhile(hub: HubServer, staged: Stage) -> None:
+    hub.create(REPO, private=True, files={"config.json": b"old"})
+    with talking() as (api, patience, _):
+        place = look(api, REPO, patience)
+        hub.repos[REPO].private = False
+        with pytest.raises(PushError, match="who may see"):
+            upload(api, place, True, staged(config_json=b"{}"), "a message", patience, lambda *_: None)
+    assert files(hub) == {"config.json": b"old"}
 
 
 @pytest.mark.parametrize("moment", ["before", "after"])
@@ -220,11 +280,20 @@ def test_who_listens_no_more_ends_it(hub: HubServer, staged: Stage, clock: Clock
 
 def test_time_in_which_bytes_go_out_is_no_waiting(hub: HubServer, staged: Stage, clock: Clock) -> None:
     def slow(*_: object) -> None:
-        clock.now += 100
+        clock.now += 9
 
-    send(staged(model_safetensors=b"\0" * 1_000_000), seconds=150, progress=slow)
-    assert clock.now > 1150
+    send(staged(model_safetensors=b"\0" * 5_000_000), seconds=150, progress=slow)
+    assert clock.now > 1500
     assert len(commits(hub)) == 1
+
+
+def test_bytes_that_do_not_flow_are_waited_for_no_longer(hub: HubServer, staged: Stage, clock: Clock) -> None:
+    def stuck(*_: object) -> None:
+        clock.now += 40
+
+    with pytest.raises(PushError, match="did not take everything"):
+        send(staged(model_safetensors=b"\0" * 5_000_000), seconds=150, progress=stuck)
+    assert commits(hub) == []
 
 
 @pytest.mark.parametrize(
@@ -237,6 +306,40 @@ def test_private_is_what_nobody_asked_otherwise(there: bool | None, asked: bool 
 def test_a_public_repository_is_pushed_to_only_when_that_is_said() -> None:
     with pytest.raises(UsageError, match="everybody would see"):
         settle_visibility(Place(REPO, "head", False), None)
+
+
+def test_what_a_push_does_to_what_is_there_is_known_before(hub: HubServer, staged: Stage) -> None:
+    there = {"config.json": b"old", "tokenizer.json": b"{}", "adapter_model.safetensors": b"\0", "notes.txt": b"mine"}
+    hub.create(REPO, private=True, files=there)
+    with talking() as (api, patience, _):
+        files = staged(config_json=b"new", tokenizer_json=b"{}", model_safetensors=b"\0")
+        planned = changes(api, look(api, REPO, patience), files, patience)
+    assert [file.name for file in planned.add] == ["config.json", "model.safetensors"]
+    assert (planned.replaced, planned.removed) == (("config.json",), ("adapter_model.safetensors",))
+
+
+@pytest.mark.parametrize(
+    ("card", "ours"),
+    [
+        (b"---\ntags:\n- hftune\n---\n# model", True),
+        (b"# by hand", False),
+        (b"---\ntags: [bert]\n---\nhftune", False),
+        (b"---\n: broken [\n---\n", False),
+    ],
+)
+def test_a_readme_that_hftune_did_not_write_is_not_replaced(
+    hub: HubServer, staged: Stage, card: bytes, ours: bool
+) -> None:
+    hub.create(REPO, private=True, files={"README.md": card})
+    with talking() as (api, patience, _):
+        place = look(api, REPO, patience)
+        planned = changes(api, place, staged(README_md=b"# new"), patience)
+        if ours:
+            require_own_card(api, place, planned, patience)
+        else:
+            with pytest.raises(UsageError, match="did not write") as caught:
+                require_own_card(api, place, planned, patience)
+            assert "--replace" in caught.value.hint
 
 
 def test_a_repository_is_hidden_before_and_shown_after_the_commit(hub: HubServer, staged: Stage) -> None:
