@@ -30,8 +30,8 @@ NOT_PUBLISHED = "not published"
 class Facts:
     """A run as its card tells of it.
 
-    `score` is None when the rows to score it on are not at hand. `figures`: metrics.json. `plan`: the run's plan event.
-    `seconds`: of all attempts, from the first event of each to its last.
+    `score` is None when the rows to score it on are not at hand. `figures`: metrics.json, of the finished model
+    alone. `plan`: the run's plan event. `seconds`: of all attempts, from the first event of each to its last.
     """
 
     run: str
@@ -64,7 +64,9 @@ def gather(predictor: Predictor, note: Note) -> Facts:
         recipe=recipe,
         environment=environment,
         plan=next((event.data for event in reversed(events) if event.kind == "plan"), {}),
-        figures={split: values for split, values in metrics.items() if isinstance(values, dict)},
+        figures={
+            split: values for split, values in metrics.items() if isinstance(values, dict) and loaded.step is None
+        },
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
         seconds=_seconds(events),
         parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
@@ -72,7 +74,7 @@ def gather(predictor: Predictor, note: Note) -> Facts:
         one_output=predictor.task == CLASSIFIES and negative_label(loaded.model.config) is not None,
         problem_type=predictor.problem_type,
         model_type=str(loaded.model.config.model_type),
-        score=_score(predictor, note),
+        score=_score(predictor, environment.get("data"), note),
     )
 
 
@@ -110,13 +112,23 @@ def public_recipe(recipe: Recipe) -> Recipe:
     )
 
 
-def _score(predictor: Predictor, note: Note) -> Score | None:
-    from hftune.inference.scoring import load_rows, score
+def _score(predictor: Predictor, trained_on: str | None, note: Note) -> Score | None:
+    """Score a model on the rows held out in its training; other data have others, which it may have learned."""
+    from hftune.data.fingerprint import fingerprint
+    from hftune.data.load import load_splits
+    from hftune.inference.scoring import score
 
     try:
-        split, rows = load_rows(predictor, None, None, note)
-        note(f"scoring the model on {len(rows):,} rows of {split}")
-        return score(predictor, split, rows, worst=0)
+        splits = load_splits(predictor.loaded.recipe.data, note)
+        if trained_on not in (None, fingerprint(splits)):
+            note("the card has no intervals: the data are not those that the model was trained on")
+            return None
+        split = next((name for name in ("test", "validation") if name in splits), None)
+        if split is None:
+            note("the card has no intervals: the data have no test split")
+            return None
+        note(f"scoring the model on {len(splits[split]):,} rows of {split}")
+        return score(predictor, split, splits[split], worst=0)
     except HftuneError as error:
         note(f"the card has no intervals: {error.message}")
         return None

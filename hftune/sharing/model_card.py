@@ -135,6 +135,9 @@ def _method(facts: Facts) -> str:
 
 
 def _quality(facts: Facts) -> Iterator[str]:
+    if facts.score is None and not facts.figures:
+        yield "The rows it is to be scored on were not at hand when this was published: it has no figures."
+        return
     if facts.score is None:
         yield "The rows it is to be scored on were not at hand when this was published; in training it had:"
         splits = list(facts.figures)

@@ -111,6 +111,38 @@ def test_figures_without_rows_come_from_training_and_have_no_intervals(
     assert str(tmp_path) not in card, "what could not be read is nobody else's business"
 
 
+def test_other_data_in_the_place_of_the_runs_own_give_no_figures(
+    full_run: Path, copied: Callable[[Path], Path], tiny_reviews: Path, tmp_path: Path
+) -> None:
+    run, others = copied(full_run), tmp_path / "reviews.csv"
+    rows = [
+        f"it was {word} {n},{label}" for n in range(20) for word, label in (("good", "negative"), ("bad", "positive"))
+    ]
+    others.write_text("text,label\n" + "\n".join(rows))
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace(str(tiny_reviews), str(others)))
+    notes: list[str] = []
+    found = gather(Predictor.load(run), notes.append)
+    assert found.score is None
+    assert any("not those that the model was trained on" in note for note in notes)
+    card = model_card(found, Published("anna/my-model", "whole", None), loading())
+    assert "in training it had" in card
+    assert ModelCard(card).data.eval_results is None
+
+
+def test_a_checkpoint_without_rows_has_no_figures(full_run: Path, copied: Callable[[Path], Path]) -> None:
+    """Those of metrics.json are of the finished model."""
+    run = copied(full_run)
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("reviews.csv", "gone.csv"))
+    step = min(int(path.name.removeprefix("step-")) for path in (run / "checkpoints").iterdir())
+    found = gather(Predictor.load(run, step), quiet)
+    card = model_card(found, Published("anna/my-model", "whole", None), loading())
+    quality = card[card.index("## How good") : card.index("## Data")]
+    assert "it has no figures" in quality
+    assert "|" not in quality
+
+
 def hostile(facts: Facts) -> Facts:
     """The facts of a run in which every name is an attack."""
     names = ("{{7*7}}", "<script>alert(1)</script>")
