@@ -7,26 +7,21 @@ from collections.abc import Iterable, Sequence
 
 from hftune.sanitize import sanitize
 
-# What means something inside of a line. What does so at its beginning alone (-, #, 1.) never stands there.
+# What means something inside of a line.
 _INLINE = re.compile(r"[\\`*_\[\]<>|~&$]")
+# What does so at its beginning alone: a backslash belongs before it, of a number (1. 1)) behind the digits.
+_FIRST = re.compile(r"^(?=[#=]|[-+](?:[\s-]|$))|^\d+(?=[.)](?:\s|$))")
 _HTML = {"<": "&lt;", ">": "&gt;", "&": "&amp;"}
 # What GitHub and the Hub make a link of by themselves.
 _LINKS = re.compile(r"://|(?<=www)\.|@", re.IGNORECASE)
 
 
 def text(value: object) -> str:
-    """Return a value on one line as text inside of a paragraph or a table's cell."""
+    """Return a value on one line as text, also where a paragraph, a list's item or a table's cell begins with it."""
     clean = " ".join(sanitize(value).split())
     escaped = _INLINE.sub(lambda sign: _HTML.get(sign[0], "\\" + sign[0]), clean)
+    escaped = _FIRST.sub(r"\g<0>\\", escaped)
     return _LINKS.sub(lambda sign: "".join(f"&#{ord(one)};" for one in sign[0]), escaped)
-
-
-def code(value: object) -> str:
-    """Return a value on one line as code, in more backticks than it has; for paragraphs (a table's cell ends at |)."""
-    clean = " ".join(sanitize(value).split()) or " "
-    fence = "`" * (1 + max((len(run) for run in re.findall("`+", clean)), default=0))
-    space = " " if clean[0] == "`" or clean[-1] == "`" else ""
-    return f"{fence}{space}{clean}{space}{fence}"
 
 
 def block(content: str, language: str) -> str:

@@ -178,7 +178,8 @@ def _interval(value: dict[str, float | None]) -> str:
 def _data(facts: Facts) -> Iterator[str]:
     data = facts.recipe.data
     known = ", which comes with hftune; its card says where it is from" if is_starter(data.source or "") else ""
-    yield f"{text(data_name(data))}{known}. Texts are cut at {data.max_length:,} tokens ({text(data.too_long)})."
+    long = {"truncate": "cut there", "window": "read in windows of as many", "error": "not taken"}[data.too_long]
+    yield f"{text(data_name(data))}{known}. Texts of more than {data.max_length:,} tokens were {long}."
     examples = facts.plan.get("examples")
     if isinstance(examples, dict):
         yield table(["split", "examples"], [[split, f"{size:,}"] for split, size in examples.items()], numbers=1)
@@ -221,6 +222,8 @@ def _limits(facts: Facts) -> Iterator[str]:
         yield "The figures hold for texts like those they were measured on; of other sources they say nothing."
     if facts.recipe.task.name == "text-classification":
         yield "It gives an answer to every text, also to one that has nothing to do with its data."
+        if data.too_long == "window":
+            yield "The lines above read a long text's beginning; in windows, as for the figures, hftune alone does."
         if facts.one_output:
             negative, positive = map(text, facts.labels)
             yield f"Its one output is the probability of {positive}; that of {negative} is the rest up to 1."

@@ -7,19 +7,20 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
+from hftune.recipe.schema import template_columns
+from hftune.sharing.parity_process import CLASSES
+
 Weights = Literal["whole", "adapter", "merged"]
 
-CLASSES = {
-    "text-classification": "AutoModelForSequenceClassification",
-    "text-generation": "AutoModelForCausalLM",
-    "fill-mask": "AutoModelForMaskedLM",
-}
 _NAMES = {"text-classification": "classifier", "text-generation": "generator", "fill-mask": "filler"}
 
 
 @dataclass(frozen=True)
 class Loading:
-    """What the lines depend on. `base` and `revision`: of an adapter; `imports`: modules that make its class known."""
+    """What the lines depend on.
+
+    `base` and `revision`: of an adapter; `imports`: modules that make its class known; `prompt`: data.prompt.
+    """
 
     repo: str
     task: str
@@ -79,14 +80,20 @@ def _asked(loading: Loading) -> str:
     if loading.task == "text-generation":
         if loading.chats:
             return '[{"role": "user", "content": "Hello!"}], max_new_tokens=60'
-        return f"{_s(loading.prompt)}, max_new_tokens=60"
+        return f"{_s(_prompt(loading.prompt))}, max_new_tokens=60"
     asked = '{"text": "A first text.", "text_pair": "A second text."}' if loading.pairs else _s("A text to judge.")
     return f"{asked}, top_k=None" if loading.several_labels else asked
 
 
+def _prompt(prompt: str) -> str:
+    """Return words with columns in braces with a word for each, and for a column, whose texts are the data's, a few."""
+    columns = template_columns(prompt)
+    return prompt.format(**dict.fromkeys(columns, "this")) if columns else "Once upon a time"
+
+
 def _s(value: str) -> str:
-    # A JSON string of ASCII is a Python string as well.
-    return json.dumps(value)
+    # Python reads JSON's quotes and signs as JSON does, but not its pairs of surrogates.
+    return json.dumps(value, ensure_ascii=False).encode("ascii", "backslashreplace").decode()
 
 
 def onnx_lines(task: str, max_length: int) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
@@ -143,6 +144,18 @@ def test_a_checkpoint_without_rows_has_no_figures(full_run: Path, copied: Callab
     assert "|" not in quality
 
 
+@pytest.mark.parametrize(
+    ("too_long", "what"),
+    [("truncate", "cut there"), ("window", "read in windows of as many"), ("error", "not taken")],
+)
+def test_what_becomes_of_long_texts_is_told(facts: Facts, too_long: str, what: str) -> None:
+    data = facts.recipe.data.model_copy(update={"too_long": too_long})
+    told = replace(facts, recipe=facts.recipe.model_copy(update={"data": data}))
+    card = model_card(told, Published("anna/my-model", "whole", None), loading())
+    assert f"Texts of more than 32 tokens were {what}." in card
+    assert ("hftune alone does" in card) == (too_long == "window")
+
+
 def hostile(facts: Facts) -> Facts:
     """The facts of a run in which every name is an attack."""
     names = ("{{7*7}}", "<script>alert(1)</script>")
@@ -152,12 +165,17 @@ def hostile(facts: Facts) -> Facts:
     recipe = facts.recipe.model_copy(
         update={
             "description": "---\n# {{7*7}} <script>alert(1)</script> [a](https://evil.example)",
-            "data": facts.recipe.data.model_copy(update={"source": "a | b\n---\n{{x}}", "files": None}),
+            "data": facts.recipe.data.model_copy(update={"source": "# a | b\n---\n{{x}}", "files": None}),
         }
     )
     found = replace(facts.score, per_class=rows, confusion=confusion, split="<b>test</b>")
     return replace(
-        facts, recipe=recipe, labels=names, score=found, run="x\n\n# y", warnings=("`a` <img src=x> {{7*7}}", "---")
+        facts,
+        recipe=recipe,
+        labels=names,
+        score=found,
+        run="x\n\n# y",
+        warnings=("`a` <img src=x> {{7*7}}", "---", "# head", "1. one", "- item"),
     )
 
 
@@ -169,10 +187,10 @@ def test_hostile_values_stay_text(facts: Facts) -> None:
     kinds = {child.type for token in tokens for child in (token.children or [token])}
     assert kinds.isdisjoint({"html_inline", "html_block", "link_open", "image", "hr"})
     assert [token.tag for token in tokens if token.type == "heading_open"] == ["h1", *["h2"] * 6]
+    assert [token.type for token in tokens if token.type.endswith("list_open")] == ["bullet_list_open"], "Limits"
     text = " ".join(child.content for token in tokens for child in (token.children or []))
     assert "{{7*7}}" in text
     assert "<script>alert(1)</script>" in text
-    assert "49" not in [word.strip(".,:") for word in text.split()], "no template is carried out"
 
 
 def test_rows_and_folders_of_the_recipe_are_not_published(classifier: Path, tmp_path: Path) -> None:
@@ -223,7 +241,10 @@ def test_a_model_from_scratch_has_no_base(lstm_run: Path, tmp_path: Path) -> Non
         ({"pairs": True}, 'print(classifier({"text": "A first text.", "text_pair": "A second text."}))'),
         ({"several_labels": True}, 'print(classifier("A text to judge.", top_k=None))'),
         ({"task": "fill-mask", "mask": "[MASK]"}, 'print(filler("This is a [MASK] text."))'),
-        ({"task": "text-generation", "prompt": 'a "b"'}, 'print(generator("a \\"b\\"", max_new_tokens=60))'),
+        ({"task": "text-generation"}, 'print(generator("Once upon a time", max_new_tokens=60))'),
+        ({"task": "text-generation", "prompt": "q"}, 'print(generator("Once upon a time", max_new_tokens=60))'),
+        ({"task": "text-generation", "prompt": 'Say "{q}"?'}, 'print(generator("Say \\"this\\"?", max_new_tokens=60))'),
+        ({"task": "text-generation", "prompt": "{{{a} {b}"}, 'print(generator("{this this", max_new_tokens=60))'),
     ],
 )
 def test_the_lines_ask_what_the_model_can_answer(fields: Mapping[str, Any], line: str) -> None:
@@ -233,10 +254,18 @@ def test_the_lines_ask_what_the_model_can_answer(fields: Mapping[str, Any], line
 
 
 def test_names_in_the_lines_cannot_leave_their_quotes() -> None:
-    lines = usage.lines(loading(task="text-generation", prompt='"); import os; print("\n\\'))
+    lines = usage.lines(loading(task="text-generation", prompt='"); import os; print("{q}\n\\'))
     assert "import os" not in [statement.strip() for statement in lines.splitlines()]
     compile(lines, "card", "exec")
     assert len(lines.splitlines()) == 4
+
+
+@pytest.mark.parametrize("asked", ["\U0001f600 film?", "naïve 坏电影", "\\ \" '\n\x00\x7f\u2028"])
+def test_any_text_is_a_string_of_python(asked: str) -> None:
+    last = usage.lines(loading(task="text-generation", prompt=asked + "{q}")).splitlines()[-1]
+    assert last.isascii()
+    call = ast.parse(last, mode="eval").body.args[0]  # type: ignore[attr-defined]
+    assert ast.literal_eval(call.args[0]) == asked + "this"
 
 
 def test_hub_in_a_recipe_is_not_part_of_what_is_published() -> None:
