@@ -207,6 +207,6 @@ def _loading(predictor: Predictor, facts: Facts, published: Published) -> Loadin
         pairs=recipe.data.text_pair is not None,
         several_labels=len(facts.labels) > 1,
         chats=recipe.data.messages is not None,
-        prompt=recipe.data.prompt or "Once upon a time",
+        prompt=recipe.data.prompt or "",
         mask=predictor.mask or "",
     )
