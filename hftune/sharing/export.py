@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
 from hftune.errors import UsageError
+from hftune.inference.loading import MODEL_CONFIG
 from hftune.inference.predictor import Predictor
+from hftune.recipe.load import load_recipe
+from hftune.runs import layout
 from hftune.sharing import onnx_graph, parity
 from hftune.sharing.markdown import block, text
 from hftune.sharing.model_card import TITLE
+from hftune.sharing.own_code import refuse_own_code
 from hftune.sharing.parity import Kind, Parity
 from hftune.sharing.repository import OWN_MODULES, File, files_of, fresh_folder, write_model
 from hftune.sharing.usage import onnx_lines
@@ -34,36 +39,43 @@ def export(run: Path, step: int | None, kind: Kind, folder: Path, rows: int, not
     the graph with its weights. `rows`: held-out texts that both are asked. Raises ParityError (nothing is kept then),
     UsageError, ModelError, DataError.
     """
-    if kind == "onnx":
-        onnx_graph.require_onnx()
-    note("loading the model")
-    predictor = Predictor.load(run, step)
-    loaded = predictor.loaded
-    model_type, has_adapter = str(loaded.model.config.model_type), hasattr(loaded.model, "peft_config")
-    if kind == "adapter" and not has_adapter:
-        hint = "`--to transformers` gives the whole model."
-        raise UsageError(f"{run.name} has no adapter: its method is {loaded.recipe.method.name}", hint)
-    if kind == "onnx":
-        onnx_graph.check_architecture(model_type)
+    _refuse(run, kind)
     with fresh_folder(folder) as new:
+        note("loading the model")
+        predictor = Predictor.load(run, step, device="cpu")  # where the export is asked too
+        if kind == "onnx":
+            onnx_graph.check_size(predictor.loaded.model)
         note("asking the run's own model")
         asked = parity.questions(predictor, rows, note)
         expected = parity.reference(predictor, asked)
         note(f"writing {kind}")
         base = _base_folder(predictor) if kind == "adapter" else None
+        own = OWN_MODULES.get(str(predictor.loaded.model.config.model_type)) if kind == "transformers" else None
         _write(predictor, kind, new)
         note("asking the export, in a process without hftune")
-        own = OWN_MODULES.get(model_type) if kind == "transformers" else None
         found = parity.compare(asked, expected, parity.ask(new, kind, predictor.task, asked, base, own))
         found.require()
         if kind == "onnx":
-            (new / TITLE).write_text(_onnx_card(run.name, predictor, found), encoding="utf-8")
+            (new / TITLE).write_text(_onnx_card(run.name, predictor, asked.limit, found), encoding="utf-8")
     return Exported(folder, files_of(folder), found)
 
 
-def _onnx_card(name: str, predictor: Predictor, found: Parity) -> str:
-    data = predictor.loaded.recipe.data
-    lines = block(onnx_lines(predictor.task, data.max_length), "python")
+def _refuse(run: Path, kind: Kind) -> None:
+    """Raise what the recipe and the config tell of a run that has no such export, before its model is loaded."""
+    recipe = load_recipe(run / layout.RECIPE)
+    refuse_own_code(recipe)
+    if kind == "adapter" and recipe.method.name != "lora":
+        hint = "`--to transformers` gives the whole model."
+        raise UsageError(f"{run.name} has no adapter: its method is {recipe.method.name}", hint)
+    if kind == "onnx":
+        onnx_graph.require_onnx()
+        for config in (run / layout.MODEL / MODEL_CONFIG, run / layout.MODEL_INIT / MODEL_CONFIG):
+            if config.is_file():
+                onnx_graph.check_architecture(str(json.loads(config.read_bytes()).get("model_type")))
+
+
+def _onnx_card(name: str, predictor: Predictor, limit: int, found: Parity) -> str:
+    lines = block(onnx_lines(predictor.task, limit), "python")
     return (
         f"# {text(name)}, as ONNX\n\nInputs: int64 [texts, tokens], padded on the right. Output: logits.\n\n"
         f"`pip install onnxruntime transformers`\n\n{lines}\n\n## Checked\n\n{block(chr(10).join(found.lines()), '')}\n"
@@ -80,7 +92,7 @@ def _write(predictor: Predictor, kind: Kind, folder: Path) -> None:
     plain = loaded.model.base_model.model if merges else loaded.model
     for path in [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]:
         path.unlink()
-    onnx_graph.write_onnx(plain.to("cpu"), folder / onnx_graph.NAME)
+    onnx_graph.write_onnx(plain, folder / onnx_graph.NAME)
 
 
 def _base_folder(predictor: Predictor) -> Path:

@@ -11,9 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from hftune.errors import ModelError
+from hftune.figures import size
 
 NAME = "model.onnx"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # the last one for the parity gate
+MOST_BYTES = 1536 * 2**20  # of a larger model torch writes the weights beside the graph, whatever it is told
 # Architecture -> its inputs. Another one may well work; it is named here once its parity was seen.
 INPUTS: dict[str, tuple[str, ...]] = {
     "bert": ("input_ids", "attention_mask", "token_type_ids"),
@@ -35,6 +37,16 @@ def check_architecture(model_type: str) -> None:
         known = ", ".join(INPUTS)
         raise ModelError(
             f"{model_type} models cannot be exported to ONNX here; those that can: {known}",
+            hint="`--to transformers` works for every model.",
+        )
+
+
+def check_size(model: Any) -> None:
+    """Raise ModelError for a model whose weights do not fit into its graph."""
+    weights = 4 * sum(parameter.numel() for parameter in model.parameters())
+    if weights > MOST_BYTES:
+        raise ModelError(
+            f"its weights are {size(weights)}, and an ONNX graph holds {size(MOST_BYTES)} of them at most",
             hint="`--to transformers` works for every model.",
         )
 

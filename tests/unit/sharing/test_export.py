@@ -16,6 +16,7 @@ import pytest
 from hftune import cli
 from hftune.errors import DataError, ModelError, UsageError
 from hftune.inference.predictor import Predictor
+from hftune.recipe.load import dump_recipe, load_recipe
 from hftune.sharing import export as export_module
 from hftune.sharing import onnx_graph, parity, parity_process
 from hftune.sharing.export import export
@@ -50,8 +51,13 @@ def names(folder: Path) -> list[str]:
 
 
 @pytest.mark.parametrize("kind", ["lora_run", "lstm_run"])
-def test_transformers_reads_an_export(kind: str, request: pytest.FixtureRequest, tmp_path: Path) -> None:
-    found = exported(request.getfixturevalue(kind), "transformers", tmp_path / "out")
+def test_transformers_reads_an_export(
+    kind: str, request: pytest.FixtureRequest, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    run = request.getfixturevalue(kind)
+    capfd.readouterr()
+    found = exported(run, "transformers", tmp_path / "out")
+    assert capfd.readouterr() == ("", ""), "no bar of transformers'"
     assert names(tmp_path / "out") == MODEL
     assert (found.split, found.agreed) == ("test", found.rows)
     assert found.difference < 1e-5
@@ -307,21 +313,65 @@ def test_what_has_no_graph_says_what_has() -> None:
     assert "--to transformers" in caught.value.hint
 
 
+@pytest.fixture
+def unloaded(monkeypatch: pytest.MonkeyPatch) -> None:
+    """No model can be loaded."""
+    monkeypatch.setattr(export_module, "Predictor", None)
+
+
+def test_a_model_larger_than_a_graph_is_refused(
+    full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(onnx_graph, "MOST_BYTES", 1000)
+    monkeypatch.setattr(parity, "questions", None)
+    with pytest.raises(ModelError, match="an ONNX graph holds 1000 B of them at most") as caught:
+        exported(full_run, "onnx", tmp_path / "out")
+    assert "--to transformers" in caught.value.hint
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize("folder", ["model", "model_init"])
+def test_what_has_no_graph_is_told_before_the_model_is_loaded(
+    full_run: Path, copied: Callable[[Path], Path], folder: str, tmp_path: Path
+) -> None:
+    run = copied(full_run)
+    config = run / folder / "config.json"
+    config.write_text(config.read_text().replace('"model_type": "bert"', '"model_type": "distilbert"'))
+    with pytest.raises(ModelError, match="distilbert models cannot be exported"):
+        exported(run, "onnx", tmp_path / "out")
+
+
+@pytest.mark.usefixtures("unloaded")
+@pytest.mark.parametrize("kind", ["transformers", "adapter", "onnx"])
+def test_a_model_with_its_own_code_is_refused(
+    full_run: Path, copied: Callable[[Path], Path], kind: Kind, tmp_path: Path
+) -> None:
+    run = copied(full_run)
+    recipe = load_recipe(run / "recipe.yaml")
+    model = recipe.model.model_copy(update={"trust_remote_code": True})
+    (run / "recipe.yaml").write_text(dump_recipe(recipe.model_copy(update={"model": model})))
+    with pytest.raises(UsageError, match="code of its own") as caught:
+        exported(run, kind, tmp_path / "out")
+    assert "model/" in caught.value.hint
+
+
+@pytest.mark.usefixtures("unloaded")
 def test_a_missing_package_is_named_before_the_model_is_loaded(
     full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(onnx_graph, "find_spec", lambda name: None if name == "onnxscript" else object())
-    monkeypatch.setattr(export_module, "Predictor", None)
     with pytest.raises(ModelError, match="ONNX needs onnxscript") as caught:
         exported(full_run, "onnx", tmp_path / "out")
     assert "hftune[onnx]" in caught.value.hint
 
 
+@pytest.mark.usefixtures("unloaded")
 def test_only_an_adapter_is_exported_as_one(full_run: Path, tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="has no adapter"):
         exported(full_run, "adapter", tmp_path / "out")
 
 
+@pytest.mark.usefixtures("unloaded")
 def test_what_others_have_in_a_folder_is_spared(full_run: Path, tmp_path: Path) -> None:
     (tmp_path / "out").mkdir()
     (tmp_path / "out" / "thesis.txt").write_text("mine")
