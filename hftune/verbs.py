@@ -350,6 +350,38 @@ VERBS: tuple[Verb, ...] = (
             ROWS,
         ),
     ),
+    Verb(
+        "serve",
+        "answer requests as OpenAI's API does, and /v1/classify for classifiers",
+        (
+            Argument(
+                ("runs",), "runs: paths, unique starts of names, latest", nargs="+", metavar="RUN", completes="run"
+            ),
+            Argument(("--host",), "address to listen on (default 127.0.0.1)", default="127.0.0.1", metavar="HOST"),
+            Argument(("--port",), "port; 0: any that is free (default 8000)", type=int, default=8000, metavar="N"),
+            Argument(
+                ("--queue",),
+                "requests a model has in hand (default 64); more are a 429",
+                type=int,
+                default=64,
+                metavar="N",
+            ),
+            Argument(("--timeout",), "seconds a request may take (default 120)", type=float, default=120, metavar="S"),
+            Argument(("--max-batch",), "texts a forward pass (default 32)", type=int, default=32, metavar="N"),
+            Argument(("--max-body",), "bytes of a request (default 1048576)", type=int, default=1 << 20, metavar="N"),
+            Argument(
+                ("--max-tokens",), "tokens of prompt and answer (default 4096)", type=int, default=4096, metavar="N"
+            ),
+            Argument(("--max-texts",), "texts of a request (default 256)", type=int, default=256, metavar="N"),
+            Argument(
+                ("--grace",),
+                "seconds that requests have left when it stops (default 10)",
+                type=float,
+                default=10,
+                metavar="S",
+            ),
+        ),
+    ),
     Verb("worker", "answer JSON lines about a run: what the app and chat speak", (RUN,), streams=True),
     Verb(
         "tui",
