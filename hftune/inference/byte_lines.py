@@ -33,24 +33,22 @@ class ByteLines(Iterator[str]):
         while not self._lines:
             if len(self._rest) > LONGEST_LINE:
                 return self._skip()
-            if not self._fill():
-                if not self._rest:
-                    raise StopIteration
-                self._lines, self._rest = [self._rest], b""
+            self._fill()
         line = self._lines.pop()
         first = self.tally.bytes == 0
         self.tally.add(line)
         self.number += 1
         return (line.removeprefix(_MARK) if first else line).decode("utf-8", "surrogateescape")
 
-    def _fill(self) -> bool:
-        """Read some more; tell whether there was any."""
+    def _fill(self) -> None:
+        """Read some more; raises StopIteration where there is no more."""
         block = self._read()
         lines = (self._rest + block).splitlines(keepends=True)
+        if not lines:
+            raise StopIteration
         # A line may go on in the next block, and after a CR a LF may follow there.
-        self._rest = lines.pop() if lines and not lines[-1].endswith(b"\n") else b""
+        self._rest = lines.pop() if block and not lines[-1].endswith(b"\n") else b""
         self._lines = lines[::-1]
-        return bool(block)
 
     def _skip(self) -> str:
         """Leave out a line that is none any more."""

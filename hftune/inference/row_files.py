@@ -330,7 +330,7 @@ class ParquetRows:
         if self._whole is None:
             self._whole = self._read_whole()
         if same := self._whole == place.beginning:
-            self._start = place.number
+            self._start = self._number = place.number
         return same
 
     def _read_whole(self) -> Beginning:
