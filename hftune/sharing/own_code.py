@@ -1,4 +1,4 @@
-"""Models whose architecture is code of their own: nothing of a repository is run here, so none is shared either."""
+"""What is not shared: a model whose architecture is code of its own, for which nobody here can speak."""
 
 from __future__ import annotations
 

@@ -44,7 +44,7 @@ class Questions:
 
     `items`: held-out texts as parity_process.logits takes them. `prompts` of a generator: ids, text, and `most`, the
     tokens to be written. `limit`: tokens of a text. `end`: the token of a text's end. `kind`: a classifier's problem
-    type. `windows`: the run reads longer texts in windows, for which hftune is needed; no such text is asked.
+    type. `windows`: the run reads longer texts in windows, for which hftune is needed; those are asked cut.
     """
 
     split: str
@@ -82,7 +82,7 @@ class Parity:
                 f"  same text written    {self.same_texts} of {self.prompts} prompts, up to {TOKENS} tokens each"
             )
         if self.windows:
-            found.append("  longer texts         not asked: hftune alone reads them in windows")
+            found.append("  longer texts         cut before they were asked: hftune alone reads them in windows")
         return found
 
     def require(self) -> None:
