@@ -138,7 +138,7 @@ def _believe(explanation: Explanation) -> Iterator[str]:
     yield f"  {'how far to believe it':{TITLE}}" + "".join(f"{head:>11}" for head in heads)
     for one in explanation.methods:
         error = "" if one.completeness_error is None else f"{100 * (1 - one.completeness_error):.1f}%"
-        yield f"  {one.title:{TITLE}}{_figures(one.faithfulness)}{error:>11}"
+        yield f"  {one.title:{TITLE}}{_figures(one.faithfulness)}{error:>11}".rstrip()
     if explanation.chance is not None:
         yield f"  {'chance (mean)':{TITLE}}{_figures(explanation.chance)}"
     drawing = [one for one in explanation.methods if one.stability < 1]

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from hftune import hub
 from hftune.errors import UsageError
 from hftune.inference.predictor import Predictor
+from hftune.recipe.load import load_recipe
+from hftune.runs import layout
 from hftune.sharing.account import check_account, check_name, find_token
 from hftune.sharing.base import name_on_hub
 from hftune.sharing.errors import RETRY, PushError
+from hftune.sharing.own_code import refuse_own_code
 from hftune.sharing.patience import Patience, kept_to, within
 from hftune.sharing.repository import Staged, choose_weights, files_of, fresh_folder, stage
 from hftune.sharing.upload import (
@@ -63,7 +66,7 @@ def dry_run(wish: Wish, folder: Path, note: Note) -> Staged:
     A base that has a name on the Hub is taken to be there.
     """
     check_name(wish.repo)
-    predictor = Predictor.load(wish.run, wish.step)
+    predictor = _load(wish)
     weights = choose_weights(predictor.loaded, wish.weights)
     with fresh_folder(folder) as new:
         staged = stage(predictor, wish.repo, weights, wish.licence, new, note)
@@ -83,7 +86,7 @@ def push(wish: Wish, note: Note, progress: Progress, agree: Agree) -> Pushed | N
     with kept_to(patience, note):
         place, private = _may(api, wish, patience)
         note("loading the model")
-        predictor = Predictor.load(wish.run, wish.step)
+        predictor = _load(wish)
         base = _base(api, predictor, patience)
         weights = choose_weights(predictor.loaded, wish.weights, base is not None)
         if weights == "adapter" and base is not None and base.private and not private:
@@ -112,6 +115,14 @@ def check(repo: str, private: bool | None) -> None:
     # The client stays as it is: in this process it is also what fetches models and data.
     wish = Wish(Path(), repo, private=private)
     within(CHECK_SECONDS, lambda: _may(_sign_in(repo), wish, Patience(CHECK_SECONDS)))
+
+
+def _load(wish: Wish) -> Predictor:
+    """Return the run's model; raises ModelError, before it is loaded, for one with code of its own."""
+    recipe = wish.run / layout.RECIPE
+    if recipe.is_file():
+        refuse_own_code(load_recipe(recipe))
+    return Predictor.load(wish.run, wish.step)
 
 
 def _may(api: HfApi, wish: Wish, patience: Patience) -> tuple[Place, bool]:

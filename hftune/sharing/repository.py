@@ -194,6 +194,8 @@ def _drop_others(folder: Path, note: Note) -> None:
 
 
 def _loading(predictor: Predictor, facts: Facts, published: Published) -> Loading:
+    from hftune.tasks._encoding import token_limit
+
     recipe = facts.recipe
     own = OWN_MODULES.get(facts.model_type)
     return Loading(
@@ -202,7 +204,7 @@ def _loading(predictor: Predictor, facts: Facts, published: Published) -> Loadin
         weights=published.weights,
         base=name_on_hub(recipe.model) or "",
         revision=facts.environment.get("model_revision"),
-        max_length=recipe.data.max_length,
+        max_length=token_limit(recipe.data, predictor.loaded.model.config, predictor.loaded.tokenizer)[0],
         imports=[own] if own else [],
         pairs=recipe.data.text_pair is not None,
         several_labels=len(facts.labels) > 1,

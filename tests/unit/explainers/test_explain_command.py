@@ -22,7 +22,7 @@ def test_people_see_the_words_and_how_far_to_believe_them(full_run: Path, capsys
     assert "integrated gradients" in said
     assert all(word in said for word in TEXT.split())
     assert "chance (mean)" in said
-    assert all(len(line) <= 80 for line in said.splitlines())
+    assert all(len(line) <= 80 and line == line.rstrip() for line in said.splitlines())
     assert "\x1b" not in said, "colours are for terminals"
 
 

@@ -117,6 +117,22 @@ def test_an_unfinished_run_has_nothing_to_push(
     assert not hub.repos
 
 
+def test_a_model_with_code_of_its_own_is_refused_before_it_is_loaded(
+    hub: HubServer, full_run: Path, copied: Callable[[Path], Path], capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:  # fmt: skip
+    from hftune.sharing import push
+
+    run = copied(full_run)
+    recipe = (run / "recipe.yaml").read_text()
+    (run / "recipe.yaml").write_text(recipe.replace("trust_remote_code: false", "trust_remote_code: true"))
+    monkeypatch.setattr(push, "Predictor", None)  # loading would fail
+    assert cli.run(["push", str(run), REPO]) == 2
+    assert "trust_remote_code" in capsys.readouterr().err
+    assert cli.run(["push", str(run), REPO, "--dry-run"]) == 2
+    assert not hub.repos
+
+
 def test_without_a_token_it_says_how_to_get_one(
     hub: HubServer, full_run: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
