@@ -301,7 +301,7 @@ VERBS: tuple[Verb, ...] = (
             Argument(("text",), "texts; left out: lines from standard input", nargs="*", metavar="TEXT"),
             Argument(
                 ("--method",),
-                "integrated-gradients (the default), shap, lime, or all, side by side",
+                "integrated-gradients (the default), shap, lime, counterfactual, or all of them",
                 default="integrated-gradients",
                 metavar="NAME",
             ),

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import argparse
 import sys
+import textwrap
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, TextIO
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
 
 from hftune.commands.bars import drawable
 from hftune.commands.ticker import Ticker
-from hftune.errors import EXIT_DONE, UsageError
+from hftune.errors import EXIT_DONE, UsageError, closest
 from hftune.figures import figure
 from hftune.output import Output
 from hftune.runs.reader import find_run, split_step
@@ -17,10 +20,11 @@ from hftune.sanitize import pad, sanitize
 from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
+    from hftune.explainers._counterfactual import Counterfactuals
     from hftune.explainers._explanation import Explained, Explanation
     from hftune.explainers._faithfulness import Faithfulness
 
-ALL = "all"
+ALL, COUNTERFACTUAL = "all", "counterfactual"
 FIRST = "integrated-gradients"
 WORDS = 12  # shown in a table; the text above it has all
 WORD, TITLE, BAR = 16, 22, 20
@@ -32,30 +36,82 @@ NOTED = 0.15  # of the largest value: below, a word stays as it is
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Explain texts; with --json a line each."""
     wait_politely_when_busy()
-    from hftune.explainers import CHANCE, methods, registry
+    from hftune.explainers._counterfactual import Neighbourhood, find
     from hftune.explainers._explanation import explain
     from hftune.inference.predictor import Predictor
+    from hftune.tasks._labels import SINGLE
 
-    names = [name for name in methods() if name != CHANCE] if arguments.method == ALL else [arguments.method]
-    for name in names:
-        registry.load(name)
+    names = _methods(arguments.method)
+    counter = arguments.method in (ALL, COUNTERFACTUAL)
+    if arguments.method == COUNTERFACTUAL and arguments.target:
+        raise UsageError("--target is for attributions", hint="A counterfactual is any other answer: leave it out.")
     texts = arguments.text or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not texts:
         raise UsageError("there is no text to explain", hint='`hftune explain RUN "…"`, or lines on standard input.')
     run, step = split_step(arguments.run)
     predictor = Predictor.load(find_run(run, arguments.runs_dir), step)
-    ticker = Ticker(output.stderr)
+    ticker, hood = Ticker(output.stderr), None
     for number, text in enumerate(texts):
-        try:
-            explanation = explain(predictor, text, names, arguments.target, arguments.seed or 0, ticker.show)
-        finally:
-            ticker.clear()
-        output.emit(explanation.to_dict())
-        if not output.json:
-            if number:
-                output.say()
-            show(explanation, output)
+        if number and not output.json:
+            output.say()
+        record: dict[str, Any] = {}
+        if names:
+            with clearing(ticker):
+                explanation = explain(predictor, text, names, arguments.target, arguments.seed or 0, ticker.show)
+            record = explanation.to_dict()
+            if not output.json:
+                show(explanation, output)
+        if counter and (not names or predictor.problem_type == SINGLE):
+            with clearing(ticker):
+                hood = hood or Neighbourhood(predictor, ticker.show)
+                found = find(predictor, text, hood, ticker.show)
+            record = {**record, "counterfactuals": asdict(found)}
+            if not output.json:
+                for line in counterfactual_lines(found, alone=not names):
+                    output.say(line)
+        output.emit(record)
     return EXIT_DONE
+
+
+def _methods(asked: str) -> list[str]:
+    """Return the methods of attribution that are asked for; raises UsageError for a name that there is not."""
+    from hftune.explainers import CHANCE, methods, registry
+
+    if asked == COUNTERFACTUAL:
+        return []
+    if asked == ALL:
+        return [name for name in methods() if name != CHANCE]
+    known = [*(name for name in registry.names() if name != CHANCE), COUNTERFACTUAL, ALL]
+    if asked not in known:
+        raise UsageError(f"no method named {asked!r}", hint=closest(asked, known))
+    return [asked]
+
+
+@contextmanager
+def clearing(ticker: Ticker) -> Iterator[None]:
+    """Leave the ticker's line to what is said next."""
+    try:
+        yield
+    finally:
+        ticker.clear()
+
+
+def counterfactual_lines(found: Counterfactuals, alone: bool) -> Iterator[str]:
+    """Yield what would have been answered otherwise; `alone`: the text itself stands above."""
+    if alone:
+        yield sanitize(found.text)
+        yield f"  {sanitize(found.label)} {figure(found.share)}"
+    yield ""
+    if not found.found:
+        yield "  No text with up to three changed words was found that is answered otherwise."
+        return
+    yield "  it would have been"
+    for one in found.found:
+        changes = ", ".join(
+            f"without {edit.old!r}" if not edit.new else f"{edit.old!r} → {edit.new!r}" for edit in one.edits
+        )
+        yield f"  {sanitize(one.label)} {figure(one.share)}  {sanitize(changes)}"
+        yield from (f"    {line}" for line in textwrap.wrap(sanitize(one.text), 74))
 
 
 def show(explanation: Explanation, output: Output) -> None:

@@ -1,0 +1,197 @@
+"""Counterfactuals: the fewest changed words with which the model would have answered otherwise.
+
+A word is taken out, or replaced by one that lies near it in the model's table of embeddings and stands in the train
+texts. A beam search over the words that matter most tries one change, then two, up to `MOST_EDITS`; what is returned
+was read and answered by the model as a text of its own.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from hftune.errors import HftuneError, UsageError
+from hftune.explainers._question import Question
+from hftune.explainers._words import words_of
+from hftune.tasks._labels import SINGLE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hftune.inference.predictor import Predictor
+
+    Array = np.ndarray[Any, Any]
+
+MOST_EDITS = 3
+PLACES = 8  # words that are tried: those without which the answer loses most
+NEIGHBOURS = 24  # words tried in the place of each
+BEAM = 12
+SHOWN = 3
+SEEN = 2  # times that a word has to stand in the train texts
+
+Note = Callable[[str], None]
+
+
+@dataclass(frozen=True)
+class Edit:
+    """One changed word: its place among the text's words, what it was, and what it became (empty: taken out)."""
+
+    place: int
+    old: str
+    new: str
+
+
+@dataclass(frozen=True)
+class Counterfactual:
+    """A changed text that the model answers otherwise: `label` with probability `share`."""
+
+    text: str
+    edits: list[Edit]
+    label: str
+    share: float
+
+
+@dataclass(frozen=True)
+class Counterfactuals:
+    """What was found for a text answered `label`: those with the fewest edits, the surest first; none: []."""
+
+    text: str
+    label: str
+    share: float
+    found: list[Counterfactual]
+    passes: int
+
+
+class Neighbourhood:
+    """For each word the words near it: of the model's embeddings, and of the train texts where those are at hand."""
+
+    def __init__(self, predictor: Predictor, note: Note) -> None:
+        from hftune.inference.embedding import unit, word_table
+        from hftune.inference.words import whole_words
+
+        self._tokenizer = predictor.loaded.tokenizer
+        vocabulary = whole_words(self._tokenizer)
+        seen = _train_words(predictor, note)
+        kept = [
+            (index, word)
+            for index, word in zip(vocabulary.ids, vocabulary.words, strict=True)
+            if seen is None or seen[word.lower()] >= SEEN
+        ]
+        self._table = word_table(predictor.loaded.model)
+        self._ids, self._words = [index for index, _ in kept], [word for _, word in kept]
+        self._rows = unit(self._table[self._ids]) if kept else self._table[:0]
+
+    def near(self, word: str, top: int = NEIGHBOURS) -> list[str]:
+        """Return the words nearest to a word, itself left out; none for a word that the vocabulary does not know."""
+        from hftune.inference.words import nearest, word_pieces, word_vector
+
+        try:
+            pieces = word_pieces(self._tokenizer, word)
+        except UsageError:
+            return []
+        if not self._ids:
+            return []
+        found = [self._words[one.place] for one in nearest(self._rows, word_vector(self._table, pieces), top + 2)]
+        return [_cased(other, word) for other in found if other.lower() != word.lower()][:top]
+
+
+def find(predictor: Predictor, text: str, neighbourhood: Neighbourhood, note: Note) -> Counterfactuals:
+    """Return the changed texts with the fewest edits that the model answers otherwise; raises UsageError as Question.
+
+    Also for problems other than one label of several: there is no other answer to flip to.
+    """
+    question = Question(predictor, text)
+    if question.kind != SINGLE:
+        raise UsageError("a counterfactual is another answer: only a model that gives one label of several has them")
+    places = _places(question)
+    options = {place: ["", *neighbourhood.near(question.words[place].text)] for place in places}
+    found: list[Counterfactual] = []
+    beam: list[tuple[Edit, ...]] = [()]
+    passes = question.passes
+    for size in range(1, MOST_EDITS + 1):
+        tried = _grown(beam, question, options)
+        note(f"counterfactuals: {len(tried):,} texts with {size} changed")
+        texts = [edited(question, edits) for edits in tried]
+        shares, labels = _answers(predictor, texts, question.target)
+        passes += len(texts)
+        found = [
+            Counterfactual(texts[index], sorted(tried[index], key=lambda edit: edit.place), label, share)
+            for index, (label, share) in enumerate(labels)
+            if label != question.label and texts[index].strip()
+        ]
+        if found or not tried:
+            break
+        beam = [tried[index] for index in sorted(range(len(tried)), key=lambda index: shares[index])[:BEAM]]
+    found.sort(key=lambda one: -one.share)
+    share = float(question.shares(question.whole())[0])
+    return Counterfactuals(text, question.label, share, found[:SHOWN], passes)
+
+
+def edited(question: Question, edits: Sequence[Edit]) -> str:
+    """Return the question's text with the edits made; of a word that is taken out the space before it goes too."""
+    changed = {edit.place: edit.new for edit in edits}
+    text, at = "", 0
+    for place, word in enumerate(question.words):
+        new = changed.get(place, word.text)
+        text += question.text[at : word.start] + new if new else ""
+        at = word.end
+    text += question.text[at:]
+    return text if all(changed.values()) else text.strip()
+
+
+def _cased(new: str, old: str) -> str:
+    """Return a word written as the one that it takes the place of: Like this, LIKE THIS."""
+    if len(old) > 1 and old.isupper():
+        return new.upper()
+    return new[:1].upper() + new[1:] if old[:1].isupper() else new
+
+
+def _places(question: Question) -> list[int]:
+    """Return the words without which the answer loses most, most first."""
+    import numpy as np
+
+    count = len(question.words)
+    losses = question.scores(~np.eye(count, dtype=bool))
+    return [int(place) for place in np.argsort(losses, kind="stable")[:PLACES]]
+
+
+def _grown(
+    beam: Sequence[tuple[Edit, ...]], question: Question, options: dict[int, list[str]]
+) -> list[tuple[Edit, ...]]:
+    """Return each of the beam with one more edit, every set of edits once."""
+    grown: dict[frozenset[tuple[int, str]], tuple[Edit, ...]] = {}
+    for edits in beam:
+        taken = {edit.place for edit in edits}
+        for place, words in options.items():
+            if place in taken:
+                continue
+            for new in words:
+                more = (*edits, Edit(place, question.words[place].text, new))
+                grown.setdefault(frozenset((edit.place, edit.new) for edit in more), more)
+    return list(grown.values())
+
+
+def _answers(predictor: Predictor, texts: Sequence[str], target: int) -> tuple[list[float], list[tuple[str, float]]]:
+    """Return the probability of class `target` for each text, and the answer with its own."""
+    shares: list[float] = []
+    labels: list[tuple[str, float]] = []
+    for prediction in predictor.classify(texts):
+        by_name = prediction.to_dict()["probabilities"]
+        shares.append(float(by_name[predictor.labels[target]]))
+        labels.append((str(prediction.answer), float(by_name[prediction.answer])))
+    return shares, labels
+
+
+def _train_words(predictor: Predictor, note: Note) -> Counter[str] | None:
+    """Return how often each word stands in the train texts, in lower case; None where they are not at hand."""
+    from hftune.data.load import load_splits
+
+    data = predictor.loaded.recipe.data
+    try:
+        texts = load_splits(data, note)["train"][data.text]
+    except HftuneError as error:
+        note(f"words are not compared with the train texts: {error.message}")
+        return None
+    return Counter(word.text.lower() for text in texts if text for word in words_of(str(text)))
