@@ -146,6 +146,13 @@ def output_file(path: Path) -> Path:
     return target
 
 
+def use_memory_sparingly() -> None:
+    """Let Arrow take its memory from the system, which gets it back: its own allocators keep what they once had."""
+    import pyarrow as pa
+
+    pa.set_memory_pool(pa.system_memory_pool())
+
+
 def is_broken(text: str) -> bool:
     """Tell whether a text holds bytes that were no UTF-8 (they are kept as they are in what is written)."""
     return any("\udc80" <= character <= "\udcff" for character in text) if not text.isascii() else False
@@ -282,15 +289,17 @@ class ParquetRows:
 
     MOST_ROWS = 1024  # unpacked at a time
     MOST_BYTES = 4 << 20
-    BUFFER = 1 << 20  # of each column; without one, a column's whole row group is read at once
+    BUFFER = 1 << 20  # bytes of each column read at once
 
     def __init__(self, path: Path) -> None:
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
+        use_memory_sparingly()
         self._path = path
         try:
-            self._file = parquet.ParquetFile(path, buffer_size=self.BUFFER)
+            # By default a row group is fetched whole before its first row is unpacked.
+            self._file = parquet.ParquetFile(path, buffer_size=self.BUFFER, pre_buffer=False)
         except (pa.ArrowInvalid, OSError) as error:
             raise DataError(f"{path}: not a Parquet file: {error}") from error
         self.schema: pa.Schema = self._file.schema_arrow
@@ -304,7 +313,9 @@ class ParquetRows:
         self._number = self._start
         groups, skipped = self._groups_from(self._start)
         try:
-            for batch in self._file.iter_batches(batch_size=self._batch_size(), row_groups=groups):
+            # In one thread: each has memory of its own, which it keeps.
+            size = self._batch_size()
+            for batch in self._file.iter_batches(batch_size=size, row_groups=groups, use_threads=False):
                 if skipped >= len(batch):
                     skipped -= len(batch)
                     continue

@@ -14,13 +14,13 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from hftune.errors import DataError
-from hftune.inference.row_files import Row, Rows, kind_of
+from hftune.inference.row_files import Row, Rows, kind_of, use_memory_sparingly
 from hftune.output import json_line
 
 if TYPE_CHECKING:
     import pyarrow as pa
 
-GROUP_ROWS, GROUP_BYTES = 1 << 16, 32 << 20  # of a Parquet file's row groups
+GROUP_ROWS, GROUP_BYTES = 1 << 13, 8 << 20  # a row group of a Parquet file has so many, and is held in memory
 Record = Mapping[str, Any]
 
 
@@ -98,6 +98,7 @@ class Parquet:
     ) -> None:
         import pyarrow as pa
 
+        use_memory_sparingly()
         self._names, self._ending = [*own, *added], ending
         if schema is None:
             kept = [{name: row.values.get(name) for name in own} for row in first]
@@ -113,7 +114,8 @@ class Parquet:
         with _fitting():
             table = pa.Table.from_pylist([dict(record) for record in records], schema=self._schema)
         stream = pa.BufferOutputStream()
-        with pa.ipc.new_stream(stream, self._schema, options=pa.ipc.IpcWriteOptions(compression="zstd")) as writer:
+        options = pa.ipc.IpcWriteOptions(compression="zstd", use_threads=False)
+        with pa.ipc.new_stream(stream, self._schema, options=options) as writer:
             writer.write_table(table)
         encoded: bytes = stream.getvalue().to_pybytes()
         return encoded
