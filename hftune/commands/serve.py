@@ -8,7 +8,6 @@ import shlex
 import sys
 from collections.abc import Sequence
 from importlib.util import find_spec
-from pathlib import Path
 
 from hftune.errors import UsageError
 from hftune.output import Output
@@ -39,20 +38,17 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     # Taken out of the environment: the workers, and what they load, have no use for it.
     access = access_for(address, os.environ.pop(KEY_VARIABLE, None))
     listening = listen(address)
-    url = url_of(listening.getsockname())
-    output.emit(
-        {
-            "url": f"{url}/v1",
-            "host": listening.getsockname()[0],
-            "port": listening.getsockname()[1],
-            "pid": os.getpid(),
-            "models": [run.name for run in runs],
-            "key": access.key is not None,
-        }
-    )
-    for line in greeting(url, [run.name for run in runs], KEY_VARIABLE if access.key else ""):
-        output.say(line)
-    return Server(runs, listening, access, limits, output.note, debug=arguments.debug).run()
+    names = [run.name for run in runs]
+
+    def greet() -> None:
+        host, port = listening.getsockname()[:2]
+        url = url_of(host, port)
+        served = {"url": f"{url}/v1", "host": host, "port": port, "pid": os.getpid(), "models": names}
+        output.emit({**served, "key": access.key is not None})
+        for line in greeting(url, names, KEY_VARIABLE if access.key else ""):
+            output.say(line)
+
+    return Server(runs, listening, access, limits, output.note, debug=arguments.debug).run(greet)
 
 
 def require_server() -> None:
@@ -67,13 +63,12 @@ def require_server() -> None:
         )
 
 
-def url_of(name: Sequence[object]) -> str:
-    """Return the URL of a socket's name."""
-    host, port = str(name[0]), name[1]
+def url_of(host: str, port: int) -> str:
+    """Return the URL of an address."""
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
 def greeting(url: str, names: Sequence[str], variable: str) -> list[str]:
     """Return what is said once the server listens."""
     key = f", with the key of ${variable}" if variable else ""
-    return [f"{sanitize(Path(name).name)}  {url}/v1{key}" for name in names] + ["Ctrl-C stops it"]
+    return [f"{sanitize(name)}  {url}/v1{key}" for name in names] + ["Ctrl-C stops it"]

@@ -21,12 +21,12 @@ from hftune.serving import requests, shapes
 from hftune.serving.access import Access
 from hftune.serving.exchange import STATUS_GONE, Exchange
 from hftune.serving.limits import Limits
+from hftune.serving.model import CLASSIFIES, GENERATES
 from hftune.serving.models import Models, Served
 from hftune.serving.problems import ApiError, ClientGone, bug
 
 Answer = Callable[[dict[str, Any], Exchange], Coroutine[Any, Any, None]]
 HEALTH = "/health"
-CLASSIFIES, GENERATES = "text-classification", "text-generation"
 
 
 class Api:
@@ -178,8 +178,10 @@ class Door:
             exchange.status = STATUS_GONE
         except Exception as error:
             await self._refuse(exchange, bug(error))
-        # Nor the path, but where it is one of ours.
+        # Nor the path, but where it is one of ours. What asks for the health does so every few seconds.
         path = getattr(scope.get("endpoint"), "path", "-")
+        if path == HEALTH:
+            return
         notes = ", ".join(exchange.notes)
         self._log(f"{exchange.method} {path} {exchange.status} {time.monotonic() - began:.3f} s {notes}".rstrip())
 

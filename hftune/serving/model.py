@@ -25,6 +25,8 @@ DOES = {
     "fill-mask": ("guesses masked words", "`hftune predict`"),
 }
 
+CLASSIFIES, GENERATES = SERVED = ("text-classification", "text-generation")
+
 State = Literal["loading", "ready", "restarting", "failed"]
 
 
@@ -53,7 +55,11 @@ class Model:
         try:
             await self._begin()
         except (AskFailed, WorkerDied) as error:
-            raise HftuneError(f"{self.name}: {error.message}", error.hint, getattr(error, "exit_code", None)) from None
+            raise HftuneError(f"{self.name}: {error.message}", error.hint) from None
+        task = self.description["task"]
+        if task not in SERVED:
+            does, where = DOES[task]
+            raise HftuneError(f"{self.name} {does} ({task}), which is not served", hint=f"Use {where}.")
 
     @contextmanager
     def admitted(self) -> Iterator[None]:

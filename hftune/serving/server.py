@@ -49,14 +49,15 @@ class Server:
         self._cut_short = False  # whether requests were ended before they were answered
         self._at_once = False
 
-    def run(self) -> int:
+    def run(self, greet: Callable[[], None]) -> int:
         """Serve until told to stop; return the exit code: 0 when everything that was asked was answered.
 
-        Raises HftuneError when a run cannot be loaded.
+        `greet` is called once the server takes requests and can be told to stop. Raises HftuneError when a run cannot
+        be loaded.
         """
-        return asyncio.run(self._run())
+        return asyncio.run(self._run(greet))
 
-    async def _run(self) -> int:
+    async def _run(self, greet: Callable[[], None]) -> int:
         loop = asyncio.get_running_loop()
         self._stopping: asyncio.Future[None] = loop.create_future()
         self._models = Models(self._references, self._limits, self._log)
@@ -71,6 +72,7 @@ class Server:
         loading = asyncio.gather(*(each.model.load() for each in served))
         serving = asyncio.create_task(self._uvicorn.serve(sockets=[self._listening]))
         try:
+            greet()
             awaited: list[asyncio.Future[Any]] = [serving, loading]
             await asyncio.wait(awaited, return_when=asyncio.FIRST_COMPLETED)
             if loading.done() and loading.exception() is not None:
