@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 SEEDS = 2  # that a method which draws is tried with
-CHANCE_DRAWS = 20  # one draw may be lucky
+CHANCE_DRAWS = 5  # one draw may be lucky
 
 Note = Callable[[str], None]
 
