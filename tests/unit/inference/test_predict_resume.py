@@ -12,6 +12,7 @@ import json
 import os
 import resource
 import signal
+import tracemalloc
 from collections.abc import Callable, Sequence
 from io import FileIO
 from pathlib import Path
@@ -74,7 +75,7 @@ def make_input(path: Path, count: int = ROWS) -> Path:
         import pyarrow as pa
         import pyarrow.parquet as parquet
 
-        parquet.write_table(pa.Table.from_pylist(rows), path, row_group_size=11)
+        parquet.write_table(pa.Table.from_pylist(rows), path, row_group_size=max(11, count // 4))
     else:
         with path.open("w", encoding="utf-8", newline="") as file:
             writer = csv.DictWriter(file, ["n", "text"], delimiter="\t" if path.suffix == ".tsv" else ",")
@@ -471,3 +472,19 @@ def test_without_an_output_there_is_nothing_to_go_on_with(
     assert done.stopped and len(given) == WINDOW and list(tmp_path.iterdir()) == [source]
     assert cli.run(["predict", "any", "--input", str(source), "--restart"]) == 2
     assert "--restart without --output" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("kind", ["csv", "jsonl", "parquet"])
+def test_ten_times_the_rows_take_no_more_memory(
+    model: Predictor, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    answer = Prediction("positive", {"negative": 0.25, "neutral": 0.25, "positive": 0.5}, (0.0, 0.0, 0.0), 1)
+    monkeypatch.setattr(Predictor, "classify", lambda self, texts, *_: [answer] * len(texts))
+    peaks = []
+    for count in (1_000, 10_000):
+        source, sink = make_input(tmp_path / f"in{count}.{kind}", count), tmp_path / f"out{count}.{kind}"
+        tracemalloc.start()
+        label(model, Job(source, sink))
+        peaks.append(tracemalloc.get_traced_memory()[1])
+        tracemalloc.stop()
+    assert peaks[1] < 1.2 * peaks[0], peaks
