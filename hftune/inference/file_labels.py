@@ -128,7 +128,6 @@ class _Labeller:
         was = output.take_up(self.rows, listener.note, restart=job.restart, allow_inexact=job.allow_inexact)
         if was is not None:
             self.done = Labelled(was.rows, was.bad)
-            listener.rows(self.done, self.rows.share)
 
     def progress(self) -> Progress:
         """Return how far the last window that was given goes."""
@@ -136,6 +135,7 @@ class _Labeller:
 
     def labelled(self, listener: Listener) -> Iterator[list[dict[str, Any]]]:
         """Yield the records of one window after the other; `done` counts them."""
+        listener.rows(self.done, self.rows.share if self.done.rows else 0.0)
         for window in self._windows():
             records = None if listener.cancelled() else self._label(window, listener.cancelled)
             if records is None:

@@ -8,10 +8,12 @@ from __future__ import annotations
 import csv
 import fcntl
 import hashlib
+import io
 import json
 import os
 import resource
 import signal
+import time
 import tracemalloc
 from collections.abc import Callable, Sequence
 from io import FileIO
@@ -21,17 +23,18 @@ from typing import Any
 import pytest
 
 from hftune import cli
+from hftune.commands.predict import _FileDisplay
 from hftune.errors import EXIT_LOCKED, HftuneError, UsageError
 from hftune.inference import partial_output, row_formats
 from hftune.inference.classification import Prediction
 from hftune.inference.file_labels import BATCHES_A_WINDOW, Job, Labelled, Listener, label_file
 from hftune.inference.predictor import Predictor
 from hftune.inference.row_files import lock_of, open_rows, partial_of, progress_of
+from hftune.output import Output
 
 ROWS = 40
 WINDOW = BATCHES_A_WINDOW  # with one text a batch: three windows
-FORMATS = [("csv", "csv"), ("jsonl", "jsonl"), ("parquet", "parquet"), ("txt", "jsonl"), ("tsv", "parquet"),
-           ("jsonl", "csv"), ("parquet", "jsonl"), ("jsonl", "parquet")]  # fmt: skip
+FORMATS = [("csv", "csv"), ("jsonl", "jsonl"), ("parquet", "parquet"), ("txt", "csv"), ("jsonl", "parquet")]
 
 
 class Asked:
@@ -488,3 +491,43 @@ def test_ten_times_the_rows_take_no_more_memory(
         peaks.append(tracemalloc.get_traced_memory()[1])
         tracemalloc.stop()
     assert peaks[1] < 1.2 * peaks[0], peaks
+
+
+def test_a_record_counts_only_what_is_on_disk(
+    model: Predictor, asked: Asked, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source, sink = make_input(tmp_path / "in.csv"), tmp_path / "out.csv"
+    fsync, replace = os.fsync, os.replace
+    on_disk, counted = [0], []
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        if partial_of(sink).exists() and os.path.samestat(os.fstat(descriptor), partial_of(sink).stat()):
+            on_disk.append(os.fstat(descriptor).st_size)
+
+    def replaced(before: Any, after: Any) -> None:
+        if Path(after) == progress_of(sink):
+            counted.append((json.loads(Path(before).read_text())["output"]["bytes"], on_disk[-1]))
+        replace(before, after)
+
+    monkeypatch.setattr(os, "fsync", synced)
+    monkeypatch.setattr(os, "replace", replaced)
+    label(model, Job(source, sink, 1))
+    assert len(counted) == 3 and all(count == there for count, there in counted)
+
+
+def test_people_see_how_far_it_is_how_fast_and_how_long_it_will_take(monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [100.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    stderr = io.StringIO()
+    display = _FileDisplay("in.csv", Output(stderr=stderr), ticking=True)
+    display.rows(Labelled(1000), 0.5)  # there already
+    now[0] += 0.5
+    display.rows(Labelled(1200), 0.51)
+    assert not stderr.getvalue()
+    now[0] += 9.5
+    display.rows(Labelled(2000), 0.75)
+    assert stderr.getvalue() == "2,000 rows (75%)  100 rows/s  10s left\n"
+    silent = io.StringIO()
+    _FileDisplay("in.csv", Output(stderr=silent), ticking=False).rows(Labelled(5), 0.5)
+    assert not silent.getvalue()
