@@ -1,9 +1,9 @@
 """A worker without a model: it speaks the protocol, and does what the texts it gets tell it to.
 
 Its run is a folder with `fake.json`: {"task": …, "pairs": …, and what goes wrong at the start: "dies" or "refuses"}.
-What is written: `count N` N tokens, `endless` tokens until it is cancelled, `hang` nothing, whatever comes, `die` kills
-the process. Of what is labelled: `good` in a text is positive, `fifo PATH` waits until somebody writes there. Each
-prediction says how many texts came with it (`tokens`).
+What is written: `count N` N tokens, `gate PATH` one once there is such a file, `endless` tokens until it is cancelled,
+`hang` nothing, whatever comes; `die` kills the process. Of what is labelled `good` in a text is positive, and `gate
+PATH` waits as well; each prediction says how many texts came with it (`tokens`).
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ import queue
 import signal
 import sys
 import threading
+import time
 import zlib
 from pathlib import Path
 from typing import Any
@@ -23,6 +24,7 @@ CANCELLED: set[Any] = set()
 WAKE = threading.Condition()
 WAITING: queue.Queue[dict[str, Any] | None] = queue.Queue()
 OPEN: list[Any] = []
+PARENT = os.getppid()
 
 
 def emit(number: Any, event: str, **data: Any) -> None:
@@ -59,11 +61,16 @@ def prediction(text: str, together: int) -> dict[str, Any]:
     return {"label": label, "probabilities": shares, "logits": [], "tokens": together, "truncated": False, "windows": 1}
 
 
+def wait_for(path: Path) -> None:
+    while not path.exists() and os.getppid() == PARENT:
+        time.sleep(0.005)
+
+
 def classify(asked: dict[str, Any]) -> dict[str, Any]:
     texts = asked["texts"]
     for text in texts:
-        if text.startswith("fifo "):
-            Path(text.removeprefix("fifo ")).read_text()
+        if text.startswith("gate "):
+            wait_for(Path(text.removeprefix("gate ")))
         if text == "die":
             os.kill(os.getpid(), signal.SIGKILL)
     joined = texts if "pairs" not in asked else [" ".join(pair) for pair in zip(texts, asked["pairs"], strict=True)]
@@ -80,6 +87,9 @@ def generate(asked: dict[str, Any]) -> dict[str, Any]:
         signal.pause()
     if word == "long":
         raise ValueError("too-many-tokens")
+    if word == "gate":
+        wait_for(Path(rest))
+        rest = "1"
     said = []
     for index in range(10**9 if word == "endless" else int(rest.split()[0])):
         with WAKE:

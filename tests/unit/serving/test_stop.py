@@ -5,6 +5,7 @@ from __future__ import annotations
 import signal
 import socket
 from collections.abc import Callable
+from pathlib import Path
 
 import psutil
 import pytest
@@ -25,13 +26,15 @@ def test_an_idle_server_stops_with_its_workers(fake: Serve, number) -> None:
     assert "Traceback" not in server.log
 
 
-def test_what_runs_and_what_waits_is_answered_and_nobody_else_is_let_in(fake: Serve) -> None:
+def test_what_runs_and_what_waits_is_answered_and_nobody_else_is_let_in(fake: Serve, tmp_path: Path) -> None:
+    gate = tmp_path / "gate"
     server = fake("--grace", "60", gen=GENERATOR)
     with at_once(3) as pool:
-        asked = [pool.submit(server.ask, COMPLETE, {"prompt": "count 3000"}) for _ in range(3)]
+        asked = [pool.submit(server.ask, COMPLETE, {"prompt": f"gate {gate}"}) for _ in range(3)]
         server.until(lambda states: states["gen"]["requests"] == 3)
         server.process.send_signal(signal.SIGTERM)
-        assert [len(one.result().json["choices"][0]["text"].split()) for one in asked] == [3000] * 3
+        gate.touch()
+        assert [one.result().json["choices"][0]["text"] for one in asked] == [" 0"] * 3
         assert server.process.wait(SECONDS) == 0
     with pytest.raises(ConnectionRefusedError):
         socket.create_connection(("127.0.0.1", server.port))
