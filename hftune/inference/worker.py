@@ -282,12 +282,12 @@ class Worker:
             raise RequestError("bad-request", "messages is not a list")
         prompt = asked if asked is not None else text_field(request.body, "prompt")
         limited = request.body.get("most_tokens") is not None
-        most = whole_field(request.body, "most_tokens", 1) if limited else None
+        most = {"most_tokens": whole_field(request.body, "most_tokens", 1)} if limited else {}
 
         def show(piece: str, tokens: int) -> None:
             self._events.emit(request.id, "token", text=piece, tokens=tokens)
 
-        return predictor.generate(prompt, decoding, show, request.cancelled.is_set, most).to_dict()
+        return predictor.generate(prompt, decoding, show, request.cancelled.is_set, **most).to_dict()
 
     def _explain(self, request: Request) -> None:
         raise RequestError("not-available", "explanations are not available yet", "A later version has them.")
