@@ -41,13 +41,16 @@ def test_any_command_that_speaks_the_protocol_can_be_asked() -> None:
 
 def test_requests_from_several_threads_do_not_mix() -> None:
     long = "x" * 200_000
-    with echo() as client:
+    events: queue.Queue[Any] = queue.Queue()  # they come in whatever order the threads wrote
+    with echo(on_event=events.put) as client:
         threads = [threading.Thread(target=client.request, args=("cancel",), kwargs={"target": long}) for _ in range(8)]
         for thread in threads:
             thread.start()
-        assert [client.next_event(number)["data"]["target"] == long for number in range(1, 9)] == [True] * 8
+        found = [events.get(timeout=SECONDS) for _ in range(16)]
         for thread in threads:
             thread.join()
+    assert {one["id"] for one in found} == set(range(1, 9))
+    assert [one["data"]["target"] == long for one in found if one["event"] == "result"] == [True] * 8
 
 
 def test_its_end_is_told_at_once_with_its_last_words() -> None:
