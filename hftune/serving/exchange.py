@@ -162,7 +162,11 @@ async def until(
 
 def as_json(record: Any) -> bytes:
     """Return a record as JSON: NaN is null, half of a surrogate pair a question mark."""
-    return json.dumps(finite(record), ensure_ascii=False, allow_nan=False).encode("utf-8", "replace")
+    try:
+        text = json.dumps(record, ensure_ascii=False, allow_nan=False)
+    except ValueError:
+        text = json.dumps(finite(record), ensure_ascii=False, allow_nan=False)
+    return text.encode("utf-8", "replace")
 
 
 def parse(body: bytes) -> dict[str, Any]:
