@@ -24,6 +24,7 @@ LIGHT_IMPORTS = (
     "import hftune.starters",
     "import hftune.hub, hftune.cache",
     "import hftune.asking.answers, hftune.asking.client, hftune.asking.conversation, hftune.asking.decoding",
+    "import hftune.serving.server, hftune.serving.app, hftune.serving.models",
     "import hftune.recipe.schema, hftune.recipe.load, hftune.recipe.validate",
     "import hftune.runs.events, hftune.runs.layout, hftune.runs.state",
     "import hftune.runs.reader, hftune.runs.writer, hftune.runs.lock, hftune.runs.launch, hftune.runs.requests",
