@@ -58,7 +58,9 @@ def walk(folder: Path) -> str:
     app.press(" ")
     app.press("j ")
     app.press("3")
-    app.shows("zname", "yother", "zsplit")
+    app.shows("zname", "yother", "━A")  # a curve: what the run wrote is read
+    app.press("m")
+    app.shows("zsplit", "zfigure")
     app.press("1")
     app.shows("zreason")
     app.press("gcwhat is it?\r")
