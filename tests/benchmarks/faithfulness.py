@@ -50,12 +50,12 @@ def main() -> None:
     predictor = Predictor.load(arguments.run, device="cpu")
     print("| method | deletion ↓ | insertion ↑ | better than chance by (95%) | completeness error | passes |")
     print("|---|---:|---:|---|---:|---:|")
-    for name, tally in faithfulness(predictor, test_texts(predictor, arguments.texts)).items():
+    for name, tally in faithfulness(predictor, texts_of(predictor, arguments.texts)).items():
         print(row(name, tally), flush=True)
-    print(f"\n{flipped(predictor, test_texts(predictor, None), arguments.counterfactuals)}")
+    print(f"\n{flipped(predictor, texts_of(predictor, None), arguments.counterfactuals)}")
 
 
-def test_texts(predictor: Predictor, most: int | None) -> list[str]:
+def texts_of(predictor: Predictor, most: int | None) -> list[str]:
     """Return texts of the test split, evenly from all of it."""
     _, rows = load_rows(predictor, "test", None, lambda _: None)
     texts = [str(text) for text in rows[predictor.loaded.recipe.data.text] if text]

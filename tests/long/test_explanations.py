@@ -12,7 +12,7 @@ import pytest
 import torch
 
 from hftune.inference.predictor import Predictor
-from tests.benchmarks.faithfulness import faithfulness, flip_counts, interval, test_texts
+from tests.benchmarks.faithfulness import faithfulness, flip_counts, interval, texts_of
 
 TEXTS, FLIPS = 40, 25
 STEPS = 250  # half an epoch: enough for a model that knows what it says
@@ -35,7 +35,7 @@ def reviews(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Predictor]:
 
 
 def test_every_method_is_better_than_chance_and_gradients_are_complete(reviews: Predictor) -> None:
-    tallies = faithfulness(reviews, test_texts(reviews, TEXTS))
+    tallies = faithfulness(reviews, texts_of(reviews, TEXTS))
     for name, tally in tallies.items():
         low, _ = interval(tally.gained)
         assert low > 0, name
@@ -43,6 +43,6 @@ def test_every_method_is_better_than_chance_and_gradients_are_complete(reviews: 
 
 
 def test_few_changed_words_flip_what_the_model_is_sure_of(reviews: Predictor) -> None:
-    counts = flip_counts(reviews, test_texts(reviews, None), FLIPS)
+    counts = flip_counts(reviews, texts_of(reviews, None), FLIPS)
     assert len(counts) == FLIPS
     assert sum(map(bool, counts)) >= 0.8 * FLIPS
