@@ -6,7 +6,6 @@ import argparse
 import sys
 import textwrap
 from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -25,7 +24,6 @@ if TYPE_CHECKING:
     from hftune.explainers._faithfulness import Faithfulness
 
 ALL, COUNTERFACTUAL = "all", "counterfactual"
-FIRST = "integrated-gradients"
 WORDS = 12  # shown in a table; the text above it has all
 WORD, TITLE, BAR = 16, 22, 20
 # Foreground of a word by its value as a share of the largest: colour-blind safe, and the numbers say the same.
@@ -56,13 +54,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
             output.say()
         record: dict[str, Any] = {}
         if names:
-            with clearing(ticker):
+            with ticker:
                 explanation = explain(predictor, text, names, arguments.target, arguments.seed or 0, ticker.show)
             record = explanation.to_dict()
             if not output.json:
                 show(explanation, output)
         if counter and (not names or predictor.problem_type == SINGLE):
-            with clearing(ticker):
+            with ticker:
                 hood = hood or Neighbourhood(predictor, ticker.show)
                 found = find(predictor, text, hood, ticker.show)
             record = {**record, "counterfactuals": asdict(found)}
@@ -75,25 +73,12 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
 def _methods(asked: str) -> list[str]:
     """Return the methods of attribution that are asked for; raises UsageError for a name that there is not."""
-    from hftune.explainers import CHANCE, methods, registry
+    from hftune.explainers import CHANCE, methods
 
-    if asked == COUNTERFACTUAL:
-        return []
-    if asked == ALL:
-        return [name for name in methods() if name != CHANCE]
-    known = [*(name for name in registry.names() if name != CHANCE), COUNTERFACTUAL, ALL]
-    if asked not in known:
+    attributing = [name for name in methods() if name != CHANCE]
+    if asked not in (known := [*attributing, COUNTERFACTUAL, ALL]):
         raise UsageError(f"no method named {asked!r}", hint=closest(asked, known))
-    return [asked]
-
-
-@contextmanager
-def clearing(ticker: Ticker) -> Iterator[None]:
-    """Leave the ticker's line to what is said next."""
-    try:
-        yield
-    finally:
-        ticker.clear()
+    return attributing if asked == ALL else [name for name in attributing if name == asked]
 
 
 def counterfactual_lines(found: Counterfactuals, alone: bool) -> Iterator[str]:

@@ -6,19 +6,17 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftune.commands.push import file_lines, file_records
 from hftune.commands.signals import unwinding
 from hftune.commands.ticker import Ticker
 from hftune.errors import EXIT_DONE, UsageError
-from hftune.figures import size
 from hftune.output import Output
 from hftune.runs.reader import find_run, split_step
-from hftune.sanitize import pad, sanitize
+from hftune.sanitize import sanitize
 from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
     from hftune.sharing.parity import Kind
-
-NAME = 28
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -36,17 +34,11 @@ def export_run(run: Path, step: int | None, kind: Kind, arguments: argparse.Name
 
     at = "" if step is None else f"-step-{step}"
     folder = Path(arguments.output or f"{run.name}{at}-{kind}")
-    ticker = Ticker(output.stderr)
-    try:
-        with unwinding():
-            exported = export(run, step, kind, folder, arguments.rows, ticker.show)
-    finally:
-        ticker.clear()
-    files = [{"name": file.name, "bytes": file.size} for file in exported.files]
+    with Ticker(output.stderr) as ticker, unwinding():
+        exported = export(run, step, kind, folder, arguments.rows, ticker.show)
+    files = file_records(exported.files)
     output.emit({"folder": str(folder), "kind": kind, "files": files, "parity": vars(exported.parity)})
-    for file in exported.files:
-        output.say(f"  {pad(file.name, NAME)} {size(file.size):>10}")
-    for line in exported.parity.lines():
-        output.say(sanitize(line))
+    for line in [*file_lines(exported.files), *map(sanitize, exported.parity.lines())]:
+        output.say(line)
     output.say(f"in {sanitize(folder)}")
     return EXIT_DONE

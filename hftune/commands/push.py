@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ from hftune.threads import wait_politely_when_busy
 
 if TYPE_CHECKING:
     from hftune.sharing.push import Wish
-    from hftune.sharing.repository import Staged
+    from hftune.sharing.repository import File, Staged
     from hftune.sharing.upload import Changes, Place, Pushed
 
 NAME = 28
@@ -164,8 +164,21 @@ class Telling:
 def content_lines(staged: Staged) -> list[str]:
     """Return what a repository holds as lines: a file and its size each, and all of it."""
     what = {"whole": "the whole model", "adapter": "the adapter alone", "merged": "the model, its adapter merged"}
-    rows = [f"  {pad(file.name, NAME)} {size(file.size):>10}" for file in staged.files]
-    return [*rows, f"  {pad(what[staged.weights], NAME)} {size(staged.size):>10}"]
+    return [*file_lines(staged.files), _size_line(what[staged.weights], staged.size)]
+
+
+def file_lines(files: Iterable[File]) -> list[str]:
+    """Return a line for each file: its name and size."""
+    return [_size_line(file.name, file.size) for file in files]
+
+
+def file_records(files: Iterable[File]) -> list[dict[str, Any]]:
+    """Return the same for programs."""
+    return [{"name": file.name, "bytes": file.size} for file in files]
+
+
+def _size_line(name: str, count: int) -> str:
+    return f"  {pad(name, NAME)} {size(count):>10}"
 
 
 def _touched_lines(planned: Changes) -> Iterator[str]:
@@ -176,8 +189,7 @@ def _touched_lines(planned: Changes) -> Iterator[str]:
 
 
 def _content(staged: Staged) -> dict[str, Any]:
-    files = [{"name": file.name, "bytes": file.size} for file in staged.files]
-    return {"weights": staged.weights, "files": files, "bytes": staged.size}
+    return {"weights": staged.weights, "files": file_records(staged.files), "bytes": staged.size}
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -23,6 +23,12 @@ class Ticker:
         self._stream, self._live = stream, can_live(stream)
         self._shown = -PLAIN_SECONDS
 
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.clear()
+
     def show(self, text: str) -> None:
         """Show a line in place of the one before, unless that was a moment ago."""
         now = time.monotonic()

@@ -6,6 +6,8 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from hftune.starters import is_starter
+
 if TYPE_CHECKING:
     from hftune.recipe.source import Source
 
@@ -74,6 +76,11 @@ def is_local(reference: str) -> bool:
     """Return whether a model reference means a folder on this machine rather than a name that others know."""
     path = expand(reference)
     return path.is_dir() or path.is_absolute() or reference.startswith((".", "~"))
+
+
+def hub_id(reference: str | None) -> str | None:
+    """Return a model reference that is a Hub id; None for a folder, a starter, and no reference at all."""
+    return None if reference is None or is_starter(reference) or is_local(reference) else reference
 
 
 def public_name(reference: str) -> str:

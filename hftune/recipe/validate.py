@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from hftune.errors import Problem, RecipeError, UsageError, closest
 from hftune.recipe.messages import expected, found, nearest_word, remark
-from hftune.recipe.paths import is_local
+from hftune.recipe.paths import hub_id
 from hftune.recipe.schema import (
     Choice,
     DataSection,
@@ -261,7 +261,7 @@ def _unpushable(source: Source, recipe: Recipe | None) -> Iterator[Problem]:
         return
     if recipe.method.name != "lora":
         yield source.problem(("hub", "weights"), f"the method {recipe.method.name} makes no adapter", "Leave it out.")
-    elif recipe.model.id is None or recipe.model.id.startswith("hftune:") or is_local(recipe.model.id):
+    elif hub_id(recipe.model.id) is None:
         message = "the base model is on no Hub: who loads the adapter could not get it"
         yield source.problem(("hub", "weights"), message, "Leave it out: adapter and base are pushed as one model.")
 

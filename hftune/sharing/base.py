@@ -6,7 +6,7 @@ import re
 
 from hftune import starters
 from hftune.modeling import catalogue
-from hftune.recipe.paths import is_local, public_name
+from hftune.recipe.paths import hub_id, public_name
 from hftune.recipe.schema import ModelSection
 
 _CARD_LICENCE = re.compile(r"^\| licence \| ([A-Za-z0-9.-]+)", re.MULTILINE)
@@ -14,10 +14,7 @@ _CARD_LICENCE = re.compile(r"^\| licence \| ([A-Za-z0-9.-]+)", re.MULTILINE)
 
 def name_on_hub(section: ModelSection) -> str | None:
     """Return the Hub id of a pretrained model; None for a folder, a starter, and a model made from scratch."""
-    reference = section.id
-    if reference is None or starters.is_starter(reference) or is_local(reference):
-        return None
-    return reference
+    return hub_id(section.id)
 
 
 def public_base(section: ModelSection) -> str | None:
