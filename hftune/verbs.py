@@ -306,6 +306,7 @@ VERBS: tuple[Verb, ...] = (
                 metavar="NAME",
             ),
             Argument(("--target",), "the label to explain (default: the model's answer)", metavar="LABEL"),
+            Argument(("--html",), "write a page too, which needs nothing beside it", metavar="FILE", completes="file"),
             SEED,
         ),
         streams=True,

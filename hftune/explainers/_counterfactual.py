@@ -97,12 +97,11 @@ class Neighbourhood:
         return [_cased(other, word) for other in found if other.lower() != word.lower()][:top]
 
 
-def find(predictor: Predictor, text: str, neighbourhood: Neighbourhood, note: Note) -> Counterfactuals:
-    """Return the changed texts with the fewest edits that the model answers otherwise; raises UsageError as Question.
+def find(predictor: Predictor, question: Question, neighbourhood: Neighbourhood, note: Note) -> Counterfactuals:
+    """Return the changed texts with the fewest edits that the model answers otherwise than what was asked.
 
-    Also for problems other than one label of several: there is no other answer to flip to.
+    Raises UsageError for problems other than one label of several: there is no other answer to flip to.
     """
-    question = Question(predictor, text)
     if question.kind != SINGLE:
         raise UsageError("a counterfactual is another answer: only a model that gives one label of several has them")
     places = _places(question)
@@ -114,31 +113,36 @@ def find(predictor: Predictor, text: str, neighbourhood: Neighbourhood, note: No
         tried = _grown(beam, question, options)
         note(f"counterfactuals: {len(tried):,} texts with {size} changed")
         texts = [edited(question, edits) for edits in tried]
-        shares, labels = _answers(predictor, texts, question.target)
+        shares, labels = _answers(predictor, question, texts)
         passes += len(texts)
         found = [
-            Counterfactual(texts[index], sorted(tried[index], key=lambda edit: edit.place), label, share)
+            Counterfactual("\n".join(texts[index]), sorted(tried[index], key=lambda edit: edit.place), label, share)
             for index, (label, share) in enumerate(labels)
-            if label != question.label and texts[index].strip()
+            if label != question.label and all(map(str.strip, texts[index]))
         ]
         if found or not tried:
             break
         beam = [tried[index] for index in sorted(range(len(tried)), key=lambda index: shares[index])[:BEAM]]
     found.sort(key=lambda one: -one.share)
     share = float(question.shares(question.whole())[0])
-    return Counterfactuals(text, question.label, share, found[:SHOWN], passes)
+    return Counterfactuals(question.text, question.label, share, found[:SHOWN], passes)
 
 
-def edited(question: Question, edits: Sequence[Edit]) -> str:
-    """Return the question's text with the edits made; of a word that is taken out the space before it goes too."""
+def edited(question: Question, edits: Sequence[Edit]) -> tuple[str, ...]:
+    """Return the question's text, or both, with the edits made; with a word that goes, so does the space before it."""
     changed = {edit.place: edit.new for edit in edits}
-    text, at = "", 0
-    for place, word in enumerate(question.words):
-        new = changed.get(place, word.text)
-        text += question.text[at : word.start] + new if new else ""
-        at = word.end
-    text += question.text[at:]
-    return text if all(changed.values()) else text.strip()
+    texts, at = [], 0
+    for end in question.ends:
+        text = ""
+        for place, word in enumerate(question.words):
+            if at <= word.start < end:
+                new = changed.get(place, word.text)
+                text += question.text[at : word.start] + new if new else ""
+                at = word.end
+        text += question.text[at:end]
+        texts.append(text if all(changed.values()) else text.strip())
+        at = end + 1
+    return tuple(texts)
 
 
 def _cased(new: str, old: str) -> str:
@@ -173,14 +177,18 @@ def _grown(
     return list(grown.values())
 
 
-def _answers(predictor: Predictor, texts: Sequence[str], target: int) -> tuple[list[float], list[tuple[str, float]]]:
-    """Return the probability of class `target` for each text, and the answer with its own."""
+def _answers(
+    predictor: Predictor, question: Question, texts: Sequence[tuple[str, ...]]
+) -> tuple[list[float], list[tuple[str, float]]]:
+    """Return the probability of the question's class for each text, and the answer with its own."""
+    pairs = [text[1] for text in texts] if texts and len(texts[0]) > 1 else None
     shares: list[float] = []
     labels: list[tuple[str, float]] = []
-    for prediction in predictor.classify(texts):
+    for prediction in predictor.classify([text[0] for text in texts], pairs=pairs, cancelled=question.cancelled):
         by_name = prediction.to_dict()["probabilities"]
-        shares.append(float(by_name[predictor.labels[target]]))
+        shares.append(float(by_name[question.label]))
         labels.append((str(prediction.answer), float(by_name[prediction.answer])))
+    question.go_on()
     return shares, labels
 
 

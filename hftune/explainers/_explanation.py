@@ -14,8 +14,6 @@ from hftune.explainers._question import Question
 if TYPE_CHECKING:
     import numpy as np
 
-    from hftune.inference.predictor import Predictor
-
     Array = np.ndarray[Any, Any]
 
 SEEDS = 2  # that a method which draws is tried with
@@ -45,8 +43,8 @@ class Explained:
 class Explanation:
     """Why `text` got `share` for `label`: `words` and tokens (`pieces`, `owners`: each one's word) and each method.
 
-    `agreement`: rank correlation of each two methods. `best`: the most faithful method here, None where none beats
-    chance.
+    `spans`: each word's characters [start, end) of `text`. `agreement`: rank correlation of each two methods. `best`:
+    the most faithful method here, None where none beats chance. `notes`: what was not read.
     """
 
     text: str
@@ -60,22 +58,20 @@ class Explanation:
     chance: Faithfulness | None = None
     agreement: dict[str, float] = field(default_factory=dict)
     best: str | None = None
+    notes: list[str] = field(default_factory=list)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as JSON holds it."""
         return asdict(self)
 
 
-def explain(
-    predictor: Predictor, text: str, names: Sequence[str], target: str | None, seed: int, note: Note
-) -> Explanation:
-    """Explain the model's answer to a text (or its score of `target`) by the methods called `names`.
+def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> Explanation:
+    """Explain what the model answers to a question by the methods called `names`.
 
-    Raises UsageError for a method or label that does not exist and for what cannot be explained, ModelError where a
-    package is missing.
+    Raises UsageError for a method that does not exist, ModelError where a package is missing, Stopped when whoever
+    asked has cancelled.
     """
     plugins = {name: registry.load(name) for name in names if name != CHANCE}
-    question = Question(predictor, text, target)
     found: list[Explained] = []
     drawn: dict[str, Array] = {}
     for name, plugin in plugins.items():
@@ -100,7 +96,7 @@ def explain(
     chance = _chance(question, seed)
     best = max(found, key=lambda one: one.faithfulness.gain, default=None)
     return Explanation(
-        text=text,
+        text=question.text,
         label=question.label,
         share=float(question.shares(question.whole())[0]),
         words=[word.text for word in question.words],
@@ -111,6 +107,7 @@ def explain(
         chance=chance,
         agreement={f"{one} and {other}": value for (one, other), value in agreement(drawn).items()},
         best=best.method if best is not None and best.faithfulness.gain > chance.gain else None,
+        notes=question.notes,
     )
 
 

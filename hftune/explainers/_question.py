@@ -6,7 +6,8 @@ pretrained on texts with masks), else by taking its tokens out.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import UsageError, closest
@@ -25,25 +26,45 @@ if TYPE_CHECKING:
 BATCH = 64  # texts with words left out in one forward pass
 
 
+class Stopped(Exception):  # noqa: N818 - nothing went wrong
+    """Whoever asked does not want the answer any more."""
+
+
+def _never() -> bool:
+    return False
+
+
 class Question:
     """Why is `text` scored so for `target`? A score is the class's log-odds, log p/(1-p); of a regression its number.
 
     Log-odds of softmax classes are z_target - logsumexp of the other logits: unlike a logit alone they stay when all
     logits move together, and of two classes they are what the one has over the other.
 
-    `words`: those that the model read (a long text is cut as in training); `owners`: each token's word; `target`: the
-    class's place; `passes`: texts that the model has read for it so far. Raises UsageError for a text without words,
-    for a label that the model does not have, and for models that read two texts.
+    `text`: of a model that reads two texts both, the second (`pair`) on a line of its own. `words`: those that the
+    model read (a long text is cut as in training); `owners`: each token's word; `target`: the class's place; `passes`:
+    texts that the model has read for it so far; `notes`: what a reader has to know. When `cancelled` turns true,
+    Stopped is raised between two passes. Raises UsageError for a text without words, for a label that the model does
+    not have, and for one text where the model reads two or the other way round.
     """
 
-    def __init__(self, predictor: Predictor, text: str, target: str | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        text: str,
+        target: str | None = None,
+        pair: str | None = None,
+        cancelled: Callable[[], bool] = _never,
+    ) -> None:
         predictor.require("text-classification")
-        if predictor.loaded.recipe.data.text_pair is not None:
-            raise UsageError("models that read two texts cannot be explained yet")
-        self._loaded, self.kind = predictor.loaded, predictor.problem_type
-        self.text, self.labels, self.passes = text, predictor.labels, 0
+        if (pair is not None) != (predictor.loaded.recipe.data.text_pair is not None):
+            raise UsageError("this model takes " + ("one text" if pair is not None else "two texts at a time"))
+        self._loaded, self.kind, self.cancelled = predictor.loaded, predictor.problem_type, cancelled
+        self.labels, self.passes = predictor.labels, 0
         self._rows: dict[bytes, Array] = {}
-        self.ids, self.pieces, self.words, self.owners = _encode(predictor, text)
+        read = _Reading.of(predictor, text, pair)
+        self.text, self.ids, self.words, self.owners = read.text, read.ids, read.words, read.owners
+        self.pieces, self.notes, self._types = read.pieces, read.notes, read.types
+        self.ends = [len(text), *([] if pair is None else [len(self.text)])]  # of each text in `text`
         if not self.words:
             raise UsageError("there is no word to explain", hint="Give a text.")
         self.target = self._choose(target)
@@ -91,9 +112,20 @@ class Question:
         """Return the class's score [n] of token ids int64 [n, tokens] without padding, with gradients."""
         import torch
 
-        model = self.model
-        found = model(input_ids=ids, attention_mask=torch.ones_like(ids)).logits
-        return self._log_odds(class_logits(found, negative_label(model.config)))
+        self.go_on()
+        types = {} if self._types is None else {"token_type_ids": self._tensor(self._types).expand_as(ids)}
+        found = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), **types).logits
+        return self._log_odds(class_logits(found, negative_label(self.model.config)))
+
+    def go_on(self) -> None:
+        """Raise Stopped when whoever asked has cancelled."""
+        if self.cancelled():
+            raise Stopped
+
+    def _tensor(self, rows: Sequence[int] | Sequence[Sequence[int]]) -> torch.Tensor:
+        import torch
+
+        return torch.tensor(rows, device=self.model.device)
 
     def _log_odds(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the score [n] of logits [n, classes]."""
@@ -141,44 +173,71 @@ class Question:
         import numpy as np
         import torch
 
+        self.go_on()
         self.passes += len(kept)
         texts = [self._without(row) for row in kept]
-        longest = max(map(len, texts))
+        longest = max(len(ids) for ids, _ in texts)
         pad = self._loaded.tokenizer.pad_token_id or 0
-        ids = torch.tensor([[*text, *[pad] * (longest - len(text))] for text in texts])
-        mask = torch.tensor([[1] * len(text) + [0] * (longest - len(text)) for text in texts])
-        device = self.model.device
+        inputs = {
+            "input_ids": self._tensor([[*ids, *[pad] * (longest - len(ids))] for ids, _ in texts]),
+            "attention_mask": self._tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in texts]),
+        }
+        if self._types is not None:
+            inputs["token_type_ids"] = self._tensor([[*types, *[0] * (longest - len(types))] for _, types in texts])
         with torch.inference_mode():
-            found = self.model(input_ids=ids.to(device), attention_mask=mask.to(device)).logits
-            logits = class_logits(found, negative_label(self.model.config))
+            logits = class_logits(self.model(**inputs).logits, negative_label(self.model.config))
         return np.asarray(logits.double().cpu().numpy())
 
-    def _without(self, kept: Array) -> list[int]:
-        """Return the token ids of the text with only some words."""
+    def _without(self, kept: Array) -> tuple[list[int], list[int]]:
+        """Return token ids and token types (of a model that has none: zeros) of the text with only some words."""
         mask = self._loaded.tokenizer.mask_token_id
-        found = []
-        for token, owner in zip(self.ids, self.owners, strict=True):
-            if owner is None or kept[owner]:
-                found.append(token)
-            elif mask is not None:
-                found.append(mask)
+        ids, types = [], []
+        for token, kind, owner in zip(self.ids, self._types or [0] * len(self.ids), self.owners, strict=True):
+            if owner is None or kept[owner] or mask is not None:
+                ids.append(token if owner is None or kept[owner] else mask)
+                types.append(kind)
         # Something has to be read: padding says nothing.
-        return found or [self._loaded.tokenizer.pad_token_id or 0]
+        return (ids, types) if ids else ([self._loaded.tokenizer.pad_token_id or 0], [0])
 
 
-def _encode(predictor: Predictor, text: str) -> tuple[list[int], list[str], list[Word], list[int | None]]:
-    """Return token ids, their texts, the words that were read, and each token's word."""
-    from hftune.inference.predictor import well_formed
-    from hftune.tasks._encoding import token_limit
+@dataclass(frozen=True)
+class _Reading:
+    """A text as the model reads it: `types` are its token types, None where all are alike or the model has none."""
 
-    tokenizer, data = predictor.loaded.tokenizer, predictor.loaded.recipe.data
-    limit, _ = token_limit(data, predictor.loaded.model.config, tokenizer)
-    text = well_formed(text)
-    if not tokenizer.is_fast:
-        raise UsageError("explanations need a fast tokenizer, which knows what characters a token is of")
-    encoded = tokenizer(text, truncation=True, max_length=limit, return_offsets_mapping=True, verbose=False)
-    ids, offsets = list(encoded["input_ids"]), [(start, end) for start, end in encoded["offset_mapping"]]
-    read = max((end for _, end in offsets), default=0)
-    words = [word for word in words_of(text) if word.start < read]
-    pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(ids)]
-    return ids, pieces, words, owners(words, offsets)
+    text: str
+    ids: list[int]
+    types: list[int] | None
+    pieces: list[str]
+    words: list[Word]
+    owners: list[int | None]
+    notes: list[str]
+
+    @classmethod
+    def of(cls, predictor: Predictor, first: str, second: str | None) -> _Reading:
+        from hftune.inference.predictor import well_formed
+        from hftune.tasks._encoding import token_limit
+
+        tokenizer, data = predictor.loaded.tokenizer, predictor.loaded.recipe.data
+        if not tokenizer.is_fast:
+            raise UsageError("explanations need a fast tokenizer, which knows what characters a token is of")
+        limit, _ = token_limit(data, predictor.loaded.model.config, tokenizer)
+        texts = [well_formed(one) for one in (first, second) if one is not None]
+        whole = tokenizer(*texts, verbose=False)["input_ids"]
+        encoded = tokenizer(*texts, truncation=True, max_length=limit, return_offsets_mapping=True, verbose=False)
+        starts = [0, len(texts[0]) + 1]
+        offsets = []  # in both texts together
+        for (start, end), part in zip(encoded["offset_mapping"], encoded.sequence_ids(0), strict=True):
+            shift = starts[part] if part is not None and end > start else 0
+            offsets.append((start + shift, end + shift))
+        text = "\n".join(texts)
+        read = [max((end for _, end in offsets if start <= end <= start + len(one)), default=0)
+                for start, one in zip(starts, texts, strict=False)]  # fmt: skip
+        words = [word for word in words_of(text) if word.start < read[-1 if word.start >= starts[1] else 0]]
+        ids = list(encoded["input_ids"])
+        types = list(encoded["token_type_ids"]) if second is not None and "token_type_ids" in encoded else None
+        pieces = [str(piece) for piece in tokenizer.convert_ids_to_tokens(ids)]
+        notes = []
+        if len(ids) < len(whole):
+            more = "; the answer to the whole is pooled over windows" if data.too_long == "window" else ""
+            notes.append(f"only the first {len(ids)} of {len(whole)} tokens are explained{more}")
+        return cls(text, ids, types, pieces, words, owners(words, offsets), notes)

@@ -111,7 +111,7 @@ def flip_counts(predictor: Predictor, texts: list[str], most: int) -> list[int]:
     shares = [max(one.to_dict()["probabilities"].values()) for one in predictor.classify(texts)]
     sure = [text for text, share in zip(texts, shares, strict=True) if share >= CONFIDENT][:most]
     hood = Neighbourhood(predictor, lambda _: None)
-    found = [find(predictor, text, hood, lambda _: None).found for text in sure]
+    found = [find(predictor, Question(predictor, text), hood, lambda _: None).found for text in sure]
     return [len(one[0].edits) if one else 0 for one in found]
 
 

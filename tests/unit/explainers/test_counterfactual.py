@@ -28,7 +28,7 @@ def hood(reviews: Predictor) -> Neighbourhood:
 
 def test_each_is_answered_otherwise_by_the_model_itself(reviews: Predictor, hood: Neighbourhood) -> None:
     for text in (TEXT, "the film was good", "a dull and awful scene"):
-        found = find(reviews, text, hood, quiet)
+        found = find(reviews, Question(reviews, text), hood, quiet)
         assert found.found, text
         assert len({len(one.edits) for one in found.found}) == 1
         assert len(found.found[0].edits) <= 3
@@ -36,18 +36,18 @@ def test_each_is_answered_otherwise_by_the_model_itself(reviews: Predictor, hood
             (prediction,) = reviews.classify([one.text])
             assert prediction.answer == one.label != found.label
             assert prediction.to_dict()["probabilities"][one.label] == pytest.approx(one.share, abs=1e-6)
-            assert one.text == edited(Question(reviews, text), one.edits)
+            assert (one.text,) == edited(Question(reviews, text), one.edits)
 
 
 def test_the_fewest_edits_are_found(reviews: Predictor, hood: Neighbourhood) -> None:
     """No text with fewer of the edits that were tried is answered otherwise."""
-    found = find(reviews, TEXT, hood, quiet)
+    found = find(reviews, Question(reviews, TEXT), hood, quiet)
     question = Question(reviews, TEXT)
     for one in found.found:
         for left_out in one.edits:
             fewer = [edit for edit in one.edits if edit != left_out]
             if fewer:
-                (prediction,) = reviews.classify([edited(question, fewer)])
+                (prediction,) = reviews.classify(edited(question, fewer))
                 assert prediction.answer == found.label
 
 
@@ -63,7 +63,7 @@ def test_the_fewest_edits_are_found(reviews: Predictor, hood: Neighbourhood) -> 
     ],
 )
 def test_edits_are_made_in_the_text(reviews: Predictor, edits: list[Edit], text: str) -> None:
-    assert edited(Question(reviews, "A dull, cold film."), edits) == text
+    assert edited(Question(reviews, "A dull, cold film."), edits) == (text,)
 
 
 def test_words_are_written_as_those_they_take_the_place_of(hood: Neighbourhood) -> None:
@@ -79,7 +79,7 @@ def test_a_model_of_several_labels_has_none(tmp_path: Path) -> None:
     run = classifier_run(tmp_path / "cls-20260101-000000-a1b2", problem_type="multi_label_classification")
     predictor = Predictor.load(run)
     with pytest.raises(UsageError, match="one label of several"):
-        find(predictor, "the film was good", Neighbourhood(predictor, quiet), quiet)
+        find(predictor, Question(predictor, "the film was good"), Neighbourhood(predictor, quiet), quiet)
 
 
 def test_people_are_told_what_was_changed(full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

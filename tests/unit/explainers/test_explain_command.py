@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import sys
+from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
@@ -18,7 +19,8 @@ TEXT = "we loved it but the plot was boring"
 def test_people_see_the_words_and_how_far_to_believe_them(full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert cli.run(["explain", str(full_run), TEXT]) == 0
     said = capsys.readouterr().out
-    assert said.splitlines()[0] == TEXT
+    assert said.splitlines()[0].translate(str.maketrans("", "", "[]{}")) == TEXT
+    assert "[" in said.splitlines()[0], "without colours the words that did most are marked"
     assert "integrated gradients" in said
     assert all(word in said for word in TEXT.split())
     assert "chance (mean)" in said
@@ -95,3 +97,35 @@ def test_hostile_text_stays_text(full_run: Path, capsys: pytest.CaptureFixture[s
     assert "\x1b" not in said
     assert "\u202e" not in said
     assert "[bold]" in said
+
+
+def test_a_page_shows_values_as_text_and_loads_nothing(
+    full_run: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    page = tmp_path / "why.html"
+    text = "we loved it <script>alert(1)</script> & the plot was 'good'"
+    assert cli.run(["explain", str(full_run), text, "a bad film", "--method", "all", "--html", str(page)]) == 0
+    written = page.read_text(encoding="utf-8")
+    seen = HTMLParser()
+    tags: list[str] = []
+    seen.handle_starttag = lambda tag, attributes: tags.append(tag)  # type: ignore[method-assign]
+    seen.feed(written)
+    assert "script" not in tags
+    assert set(tags) <= {
+        "html", "head", "meta", "title", "style", "body", "h1", "h2", "h3", "p", "span", "sub", "table", "tr", "th",
+        "td",
+    }  # fmt: skip
+    assert "http" not in written.replace("http-equiv", "")
+    for title in ("integrated gradients", "LIME", "SHAP", "chance (mean)", "It would have been"):
+        assert title in written
+    assert str(page) in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("page", [".", "nowhere/why.html"])
+def test_a_page_that_cannot_be_written_is_refused_at_once(
+    full_run: Path, tmp_path: Path, page: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert cli.run(["explain", str(full_run), "a film", "--html", str(tmp_path / page)]) == 2
+    captured = capsys.readouterr()
+    assert captured.out == ""
+    assert "--html" in captured.err

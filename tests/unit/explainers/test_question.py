@@ -8,8 +8,11 @@ import numpy as np
 import pytest
 
 from hftune.errors import UsageError
-from hftune.explainers._question import Question
+from hftune.explainers import registry
+from hftune.explainers._counterfactual import Edit, edited
+from hftune.explainers._question import Question, Stopped
 from hftune.inference.predictor import Predictor, TaskError
+from tests.unit.inference.conftest import classifier_run
 
 
 def test_the_whole_text_is_scored_as_predict_does(reviews: Predictor) -> None:
@@ -89,3 +92,60 @@ def test_a_text_without_words_is_refused(reviews: Predictor, text: str) -> None:
 def test_a_generator_is_not_explained_so(language_run: Path) -> None:
     with pytest.raises(TaskError):
         Question(Predictor.load(language_run), "the film")
+
+
+@pytest.fixture(scope="module")
+def pairs(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    rows = [{"text": "the film was good", "other": "bad", "label": name} for name in ("a", "b")]
+    folder = tmp_path_factory.mktemp("pairs") / "cls-20260101-000000-a1b2"
+    run = classifier_run(folder, ["a", "b"], {"rows": rows, "text_pair": "other", "max_length": 16})
+    return Predictor.load(run)
+
+
+def test_two_texts_are_scored_as_predict_does(pairs: Predictor) -> None:
+    question = Question(pairs, "the film was good", pair="not very bad")
+    assert [word.text for word in question.words] == ["the", "film", "was", "good", "not", "very", "bad"]
+    assert [question.text[word.start : word.end] for word in question.words] == [one.text for one in question.words]
+    kept = np.array(
+        [[True] * 7, [True, True, True, False, True, True, True], [True, True, True, True, False, True, True]]
+    )
+    texts, others = ["the film was good", "the film was [MASK]", "the film was good"], ["not very bad"] * 2
+    predictions = pairs.classify(texts, pairs=[*others, "[MASK] very bad"])
+    shares = [one.to_dict()["probabilities"][question.label] for one in predictions]
+    np.testing.assert_allclose(question.shares(kept), shares, atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["integrated-gradients", "lime", "shap"])
+def test_words_of_both_texts_get_values(pairs: Predictor, name: str) -> None:
+    question = Question(pairs, "the film was good", pair="not bad")
+    values = registry.load(name).attribute(question).values
+    assert values.shape == (6,)
+    ends = question.scores(np.concatenate([question.whole(), ~question.whole()]))
+    if name != "lime":
+        assert values.sum() == pytest.approx(ends[0] - ends[1], rel=0.02, abs=1e-3)
+
+
+def test_words_of_both_texts_are_changed(pairs: Predictor) -> None:
+    question = Question(pairs, "the film was good", pair="not bad")
+    assert edited(question, [Edit(0, "the", "a"), Edit(4, "not", "")]) == ("a film was good", "bad")
+
+
+def test_of_a_cut_pair_only_what_was_read_is_explained(pairs: Predictor) -> None:
+    question = Question(pairs, "good " * 9 + "bad", pair="the film was fine")
+    assert [word.text for word in question.words] == ["good"] * 9 + ["the", "film", "was", "fine"]
+    assert question.notes == ["only the first 16 of 17 tokens are explained"]
+
+
+@pytest.mark.parametrize(("text", "pair"), [("a film", None), ("", "")])
+def test_texts_that_do_not_fit_the_model_are_refused(pairs: Predictor, text: str, pair: str | None) -> None:
+    with pytest.raises(UsageError, match="two texts" if pair is None else "no word"):
+        Question(pairs, text, pair=pair)
+
+
+def test_a_question_that_nobody_waits_for_any_more_is_given_up(reviews: Predictor) -> None:
+    asked = [False]
+    question = Question(reviews, "the film was good", cancelled=lambda: asked[0])
+    asked[0] = True
+    for name in ("integrated-gradients", "lime", "shap"):
+        with pytest.raises(Stopped):
+            registry.load(name).attribute(question)
