@@ -306,6 +306,12 @@ VERBS: tuple[Verb, ...] = (
                 metavar="NAME",
             ),
             Argument(("--target",), "the label to explain (default: the model's answer)", metavar="LABEL"),
+            Argument(
+                ("--fill-mask",),
+                "a fill-mask run: its guesses too are words that counterfactuals try",
+                metavar="RUN",
+                completes="run",
+            ),
             Argument(("--html",), "write a page too, which needs nothing beside it", metavar="FILE", completes="file"),
             SEED,
         ),

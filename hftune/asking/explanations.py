@@ -133,8 +133,14 @@ def counterfactual_lines(found: Record, alone: bool) -> Iterator[str]:
         return
     yield "  it would have been"
     for one in found["found"]:
-        yield f"  {sanitize(one['label'])} {figure(one['share'])}  {sanitize(changes(one))}"
+        yield f"  {sanitize(one['label'])} {figure(one['share'])}  {sanitize(changes(one))}{fluency(one)}"
         yield from (f"    {line}" for line in textwrap.wrap(sanitize(one["text"]), 74))
+
+
+def fluency(one: Record) -> str:
+    """Return how a counterfactual reads beside the text that it was."""
+    ratio = one.get("perplexity_ratio")
+    return "" if ratio is None else f"  perplexity ×{ratio:.2f}"
 
 
 def changes(one: Record) -> str:

@@ -32,16 +32,13 @@ FOR, AGAINST = "bold blue", "bold dark_orange"
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Explain texts; with --json a line each."""
     wait_politely_when_busy()
-    from hftune.inference.predictor import Predictor
-
     if arguments.method == COUNTERFACTUAL and arguments.target:
         raise UsageError("--target is for attributions", hint="A counterfactual is any other answer: leave it out.")
     names = _methods(arguments.method)
     page = Path(arguments.html) if arguments.html else None
     if page is not None:
         require_folder(page)
-    run, step = split_step(arguments.run)
-    predictor = Predictor.load(find_run(run, arguments.runs_dir), step)
+    predictor = _load(arguments.run, arguments.runs_dir)
     answers = Answers(predictor, names, arguments, output)
     records = []
     for number, texts in enumerate(_texts(arguments, predictor)):
@@ -68,6 +65,11 @@ class Answers:
         # There is another answer to flip to only where one label of several is given.
         asked = arguments.method in (ALL, COUNTERFACTUAL)
         self._flips = asked and (not names or predictor.problem_type == SINGLE)
+        if arguments.fill_mask and not self._flips:
+            raise UsageError("--fill-mask is for counterfactuals", hint="Add --method counterfactual, or leave it out.")
+        self._guesser = _load(arguments.fill_mask, arguments.runs_dir) if arguments.fill_mask else None
+        if self._guesser is not None:
+            self._guesser.require("fill-mask")
         self._ticker = Ticker(output.stderr)
         self._hood: Neighbourhood | None = None
 
@@ -92,7 +94,7 @@ class Answers:
         from hftune.explainers._question import Question
 
         with self._ticker:
-            self._hood = self._hood or Neighbourhood(self._predictor, self._ticker.show)
+            self._hood = self._hood or Neighbourhood(self._predictor, self._ticker.show, self._guesser)
             question = Question(self._predictor, text, None, pair)
             found = asdict(find(self._predictor, question, self._hood, self._ticker.show))
         if not self._output.json:
@@ -106,6 +108,13 @@ class Answers:
         say_text(record, self._output.stdout)
         for line in drawable(explanation_lines(record), self._output.stdout):
             self._output.say(line)
+
+
+def _load(reference: str, runs_dir: Path) -> Predictor:
+    from hftune.inference.predictor import Predictor
+
+    run, step = split_step(reference)
+    return Predictor.load(find_run(run, runs_dir), step)
 
 
 def _texts(arguments: argparse.Namespace, predictor: Predictor) -> Iterator[tuple[str, ...]]:

@@ -96,5 +96,15 @@ def _flips(found: Record, alone: bool) -> Iterator[str]:
     if not found["found"]:
         yield page.paragraph("No text with up to three changed words was found that is answered otherwise.")
         return
-    rows = [(one["label"], changes(one), one["text"], figure(one["share"])) for one in found["found"]]
-    yield page.table(["answer", "changes", "text", "probability"], rows, 3)
+    rows = [
+        (
+            one["label"],
+            changes(one),
+            one["text"],
+            len(one["edits"]),
+            figure(one["share"]),
+            figure(one["perplexity_ratio"]),
+        )
+        for one in found["found"]
+    ]
+    yield page.table(["answer", "changes", "text", "changed words", "probability", "perplexity ×"], rows, 3)

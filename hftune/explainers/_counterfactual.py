@@ -1,18 +1,22 @@
 """Counterfactuals: the fewest changed words with which the model would have answered otherwise.
 
-A word is taken out, or replaced by one that lies near it in the model's table of embeddings and stands in the train
-texts. A beam search over the words that matter most tries one change, then two, up to `MOST_EDITS`; what is returned
-was read and answered by the model as a text of its own.
+A word is taken out, or replaced: by one that lies near it in the model's table of embeddings and stands in the train
+texts, or by one that a model of masked words puts in its place. A beam search tries one change, then two, up to
+`MOST_EDITS`: of the words without which the answer loses most, and from the second change on of what did most as the
+first. What is returned was read and answered by the model as a text of its own; of those with the fewest changes the
+ones that read best (_fluency.py) come first.
 """
 
 from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import HftuneError, UsageError
+from hftune.explainers._fluency import Fluency
+from hftune.explainers._infilling import Infiller, at_hand
 from hftune.explainers._question import Question
 from hftune.explainers._words import words_of
 from hftune.tasks._labels import SINGLE
@@ -27,7 +31,10 @@ if TYPE_CHECKING:
 MOST_EDITS = 3
 PLACES = 8  # words that are tried: those without which the answer loses most
 NEIGHBOURS = 24  # words tried in the place of each
+INFILLED = 12  # more of them, where a model guesses words
 BEAM = 12
+KEPT = 8  # options of a place that are tried again beside another change
+READ = 64  # flipped texts whose fluency is compared
 SHOWN = 3
 SEEN = 2  # times that a word has to stand in the train texts
 
@@ -45,17 +52,21 @@ class Edit:
 
 @dataclass(frozen=True)
 class Counterfactual:
-    """A changed text that the model answers otherwise: `label` with probability `share`."""
+    """A changed text that the model answers otherwise: `label` with probability `share`.
+
+    `perplexity_ratio`: of the text to the one it was (_fluency.py); 1 reads as well, above it worse.
+    """
 
     text: str
     edits: list[Edit]
     label: str
     share: float
+    perplexity_ratio: float | None = None
 
 
 @dataclass(frozen=True)
 class Counterfactuals:
-    """What was found for a text answered `label`: those with the fewest edits, the surest first; none: []."""
+    """What was found for a text answered `label`: those with the fewest edits, the most fluent first; none: []."""
 
     text: str
     label: str
@@ -65,12 +76,19 @@ class Counterfactuals:
 
 
 class Neighbourhood:
-    """For each word the words near it: of the model's embeddings, and of the train texts where those are at hand."""
+    """For each word of a text those that may take its place.
 
-    def __init__(self, predictor: Predictor, note: Note) -> None:
+    Of the model's table of embeddings, and of the train texts where those are at hand; `guesser`: a predictor of a
+    fill-mask run whose guesses are tried too. Without one it is the model that the run began from, where that guesses
+    words.
+    """
+
+    def __init__(self, predictor: Predictor, note: Note, guesser: Predictor | None = None) -> None:
         from hftune.inference.embedding import unit, word_table
         from hftune.inference.words import whole_words
 
+        self.fluency = Fluency()
+        self._infiller = at_hand(predictor, note) if guesser is None else Infiller(guesser)
         self._tokenizer = predictor.loaded.tokenizer
         vocabulary = whole_words(self._tokenizer)
         seen = _train_words(predictor, note)
@@ -82,6 +100,15 @@ class Neighbourhood:
         self._table = word_table(predictor.loaded.model)
         self._ids, self._words = [index for index, _ in kept], [word for _, word in kept]
         self._rows = unit(self._table[self._ids]) if kept else self._table[:0]
+
+    def options(self, question: Question, places: Sequence[int]) -> dict[int, list[str]]:
+        """Return what is tried in each place of the question's words; the empty word takes it out."""
+        guessed = [[] for _ in places] if self._infiller is None else self._infiller.words(question, places, INFILLED)
+        found = {}
+        for place, more in zip(places, guessed, strict=True):
+            old = question.words[place].text
+            found[place] = list(dict.fromkeys(["", *self.near(old), *(_cased(word, old) for word in more)]))
+        return found
 
     def near(self, word: str, top: int = NEIGHBOURS) -> list[str]:
         """Return the words nearest to a word, itself left out; none for a word that the vocabulary does not know."""
@@ -104,9 +131,8 @@ def find(predictor: Predictor, question: Question, neighbourhood: Neighbourhood,
     """
     if question.kind != SINGLE:
         raise UsageError("a counterfactual is another answer: only a model that gives one label of several has them")
-    places = _places(question)
-    options = {place: ["", *neighbourhood.near(question.words[place].text)] for place in places}
-    found: list[Counterfactual] = []
+    options = neighbourhood.options(question, _places(question))
+    flips: list[Counterfactual] = []
     beam: list[tuple[Edit, ...]] = [()]
     passes = question.passes
     for size in range(1, MOST_EDITS + 1):
@@ -115,17 +141,40 @@ def find(predictor: Predictor, question: Question, neighbourhood: Neighbourhood,
         texts = [edited(question, edits) for edits in tried]
         shares, labels = _answers(predictor, question, texts)
         passes += len(texts)
-        found = [
+        flips = [
             Counterfactual("\n".join(texts[index]), sorted(tried[index], key=lambda edit: edit.place), label, share)
             for index, (label, share) in enumerate(labels)
             if label != question.label and all(map(str.strip, texts[index]))
         ]
-        if found or not tried:
+        if flips or not tried:
             break
-        beam = [tried[index] for index in sorted(range(len(tried)), key=lambda index: shares[index])[:BEAM]]
-    found.sort(key=lambda one: -one.share)
+        order = sorted(range(len(tried)), key=lambda index: shares[index])
+        beam = [tried[index] for index in order[:BEAM]]
+        if size == 1:
+            options = _strongest(options, [tried[index][0] for index in order])
     share = float(question.shares(question.whole())[0])
-    return Counterfactuals(question.text, question.label, share, found[:SHOWN], passes)
+    found = _most_fluent(question, flips, neighbourhood.fluency)
+    return Counterfactuals(question.text, question.label, share, found, passes)
+
+
+def _strongest(options: dict[int, list[str]], edits: Sequence[Edit]) -> dict[int, list[str]]:
+    """Return of each place the options that did most; `edits`: all of them, what did most first."""
+    ranked = {place: [edit.new for edit in edits if edit.place == place] for place in options}
+    return {place: words[:KEPT] for place, words in ranked.items()}
+
+
+def _most_fluent(question: Question, flips: list[Counterfactual], fluency: Fluency) -> list[Counterfactual]:
+    """Return the flips that read best; of those that cannot be told apart so, the surest."""
+    surest = sorted(flips, key=lambda one: -one.share)[:READ]
+    ratios = fluency.ratios(question.text, [one.text for one in surest])
+    rated = [replace(one, perplexity_ratio=ratio) for one, ratio in zip(surest, ratios, strict=True)]
+    return sorted(rated, key=lambda one: one.perplexity_ratio or 0.0)[:SHOWN]
+
+
+def require_labels(question: Question) -> None:
+    """Raise UsageError where there is no other answer to flip to."""
+    if question.kind != SINGLE:
+        raise UsageError("a counterfactual is another answer: only a model that gives one label of several has them")
 
 
 def edited(question: Question, edits: Sequence[Edit]) -> tuple[str, ...]:

@@ -99,6 +99,30 @@ def load_base(loaded: LoadedRun) -> PreTrainedModel:
     return _ready(_base_model(loaded.recipe, loaded.model.config, loaded.tokenizer), str(loaded.model.device))
 
 
+def load_word_guesser(loaded: LoadedRun, note: Note = _quiet) -> LoadedRun | None:
+    """Return the model that a run began from as one that guesses masked words, with the run's tokenizer and recipe.
+
+    None where that model was not trained to guess words, or is not found any more.
+    """
+    from hftune.modeling.loading import load_config, load_model
+    from hftune.modeling.resolve import resolve_model
+
+    section, tokenizer = loaded.recipe.model, loaded.tokenizer
+    if section.id is None or tokenizer.mask_token is None:
+        return None
+    try:
+        base = resolve_model(section, note, tokenizer=False)
+        config = load_config(section, base.folder)
+    except ModelError:
+        return None
+    if not any(name.endswith("ForMaskedLM") for name in config.architectures or ()):
+        return None
+    task = loaded.recipe.task.model_copy(update={"name": "fill-mask", "config": None})
+    recipe = loaded.recipe.model_copy(update={"task": task})
+    model = load_model(auto_class("fill-mask"), section, base.folder, tokenizer, {})
+    return LoadedRun(loaded.path, None, recipe, _ready(model, str(loaded.model.device)), tokenizer, is_base=True)
+
+
 def _require_base(recipe: Recipe, run: Path) -> None:
     if recipe.model.id is None:
         raise RunError(f"{run.name} was made from scratch: there is no model before it to compare with")

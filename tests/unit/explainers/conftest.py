@@ -19,6 +19,7 @@ from tests.unit.inference.conftest import (  # noqa: F401 - fixtures
     language_run,
     lora_run,
     lstm_run,
+    mask_run,
     reviews_recipe,
 )
 
