@@ -15,6 +15,7 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Serve until stdin closes."""
     wait_politely_when_busy()
     from hftune.asking.protocol import Events
+    from hftune.explainers._request import Explaining
     from hftune.inference.worker import Worker, take_over_stdout
 
     # Before anything else is imported: what a library prints must not get between the events.
@@ -27,5 +28,5 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     # A stream of our own: Python's stdin object must not be in a thread's hands when the interpreter ends.
     requests = os.fdopen(os.dup(0), "rb")
-    Worker(requests, events, find, find(arguments.run)).serve()
+    Worker(requests, events, find, find(arguments.run), Explaining().answer).serve()
     return EXIT_DONE

@@ -16,10 +16,14 @@ if TYPE_CHECKING:
 PACKAGES = ("captum", "sklearn")
 
 
+class MissingPackage(ModelError):  # noqa: N818 - it names what happened
+    """A package is missing that methods need; the hint is the command to type."""
+
+
 def require_captum() -> None:
-    """Raise ModelError with the command to type where a package is missing."""
+    """Raise MissingPackage where a package is missing."""
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
-        raise ModelError(f"explanations need {' and '.join(missing)}", hint="pip install 'hftune[explain]'")
+        raise MissingPackage(f"explanations need {' and '.join(missing)}", hint="pip install 'hftune[explain]'")
 
 
 def scoring(question: Question) -> Callable[[torch.Tensor], torch.Tensor]:

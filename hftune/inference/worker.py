@@ -16,7 +16,8 @@ default "main").
 | fill     | texts: [text], top? (5: guesses a mask), batch_size? (8), model?      | fillings: [filling]           |
 | generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?; | answer                        |
 |          | most_tokens? (int: of prompt and answer, of which nothing is left out)   |                               |
-| explain  | text, model?                                                          | none yet: error not-available |
+| explain  | text, pair?, methods? ([text]; see below), target? (label; default:   | explanation                   |
+|          | the answer), seed? (0), model?                                        |                               |
 | cancel   | target? (id; default: everything that runs or waits)                  | cancelled: [id]               |
 | unload   | model?                                                                | unloaded: bool                |
 | ping     |                                                                       | models: [text], busy: id/null |
@@ -32,7 +33,7 @@ out: the defaults in hftune/asking/decoding.py.
 | event    | fields                                                                                               |
 |----------|------------------------------------------------------------------------------------------------------|
 | ready    | pid, version (of hftune): the first line, id null                                                    |
-| progress | phase (importing, loading, classifying), message (for people), seconds? (about how long),            |
+| progress | phase (importing, loading, classifying, explaining), message (for people), seconds? (about how long) |
 |          | done?, total? (texts)                                                                                |
 | token    | text (a piece of the answer in whole characters, maybe of several tokens), tokens (so far)           |
 | result   | data (above); at most one a request                                                                  |
@@ -40,8 +41,8 @@ out: the defaults in hftune/asking/decoding.py.
 | done     | cancelled (bool). Ends its request                                                                   |
 
 A request ends with exactly one `done` or `error`. A cancelled `generate` still gives its result (the text so far,
-finish_reason "cancelled"); a cancelled `classify`, `fill` or `load`, and whatever had not begun, gives none. Then comes
-`done` with cancelled true.
+finish_reason "cancelled"); a cancelled `classify`, `fill`, `explain` or `load`, and whatever had not begun, gives none.
+Then comes `done` with cancelled true.
 
 prediction: label (name; list of names; number), probabilities {name: share}, logits [number], tokens, truncated,
 windows. filling: masks: [[{token, probability}]] (a list for each mask that was read, likeliest token first), tokens,
@@ -50,12 +51,16 @@ seconds, tokens_per_second, time_to_first_token (s), seed (null when greedy), no
 description: run, step, is_base, untrained_head (true: a base without the head that training gives it, so that its
 answers come from random weights), task, labels, problem_type, style (chat, completion, text, null), mask (the token
 that stands for a word to be guessed; null), pairs (takes two texts each), base, method, parameters, device, max_length,
-context, load_seconds. Numbers that are not finite are null.
+context, load_seconds. explanation: what `hftune explain --json` prints (explainers/_explanation.py): text, label,
+share, words, spans, pieces, owners, methods: [{method, title, values, faithfulness, …}], chance, best, agreement,
+notes. Asked of it by `methods`: integrated-gradients (the default), others that `hftune explain` has, counterfactual;
+this adds counterfactuals: {text, label, share, found: [{text, edits, label, share}]}, and alone gives nothing else.
+Numbers that are not finite are null.
 
 **Error codes.** bad-json (not an object of JSON), too-long (a line above 1 MiB), busy (64 requests wait), bad-version,
 bad-request (a field is missing or wrong), unknown-op, not-loaded, run (cannot be found or loaded), task (the model's
 task cannot do this), too-many-tokens (more than most_tokens, or than the model takes), out-of-memory (the worker goes
-on), not-available, internal (a bug).
+on), not-available (a package is missing, or this worker explains nothing), internal (a bug).
 No error ends the worker. It ends when stdin closes, after what was asked is answered, or when nobody reads its stdout.
 """
 
@@ -96,19 +101,29 @@ if TYPE_CHECKING:
     from hftune.inference.predictor import Predictor
 
 Find = Callable[[str], tuple[Path, int | None]]
+Explain = Callable[["Predictor", Mapping[str, Any], Callable[[str], None], Callable[[], bool]], dict[str, Any] | None]
 
 
 class Worker:
     """Answers requests from `requests` (a binary stream of lines) on `events`.
 
-    `find(reference)` returns the run directory and the step that a reference means.
+    `find(reference)` returns the run directory and the step that a reference means. `explain(predictor, body, note,
+    cancelled)` returns the data of an explanation, None when cancelled: explainers are a layer above, so it is given.
     """
 
-    def __init__(self, requests: BinaryIO, events: Events, find: Find, run: tuple[Path, int | None]) -> None:
+    def __init__(
+        self,
+        requests: BinaryIO,
+        events: Events,
+        find: Find,
+        run: tuple[Path, int | None],
+        explain: Explain | None = None,
+    ) -> None:
         self._lines = requests
         self._events = events
         self._find = find
         self._run = run
+        self._explained = explain
         self._models: dict[str, Predictor] = {}
         self._waiting: queue.Queue[Request | None] = queue.Queue()
         self._open: dict[Id, Request] = {}  # waits or runs
@@ -289,8 +304,14 @@ class Worker:
 
         return predictor.generate(prompt, decoding, show, request.cancelled.is_set, **most).to_dict()
 
-    def _explain(self, request: Request) -> None:
-        raise RequestError("not-available", "explanations are not available yet", "A later version has them.")
+    def _explain(self, request: Request) -> dict[str, Any] | None:
+        if self._explained is None:
+            raise RequestError("not-available", "this worker explains nothing", "`hftune worker` starts one that does.")
+
+        def note(message: str) -> None:
+            self._events.emit(request.id, "progress", phase="explaining", message=message)
+
+        return self._explained(self._model(request), request.body, note, request.cancelled.is_set)
 
     def _unload(self, request: Request) -> dict[str, Any]:
         name = text_field(request.body, "model", MAIN)

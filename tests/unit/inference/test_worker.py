@@ -115,7 +115,6 @@ def test_cancel_stops_an_answer_that_is_being_written_and_one_that_waits(worker:
         ({"id": 1, "op": "generate", "prompt": "a", "most_tokens": "all"}, "bad-request"),
         ({"id": 1, "op": "classify", "texts": ["a"]}, "task"),
         ({"id": 1, "op": "classify", "texts": "a"}, "bad-request"),
-        ({"id": 1, "op": "explain", "text": "a"}, "not-available"),
         ({"id": 1, "op": "load", "run": "nowhere", "model": "b"}, "run"),
         ({"id": 1, "op": "load", "step": -1, "model": "b"}, "bad-request"),
         ({"id": 1, "op": "load", "step": 99, "model": "b"}, "run"),

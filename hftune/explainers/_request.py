@@ -1,0 +1,92 @@
+"""The worker's `explain`: from the fields of a request to the data of its result, as inference/worker.py tells them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+from weakref import WeakKeyDictionary
+
+from hftune.asking.protocol import RequestError, text_field, texts_field, whole_field
+from hftune.errors import closest
+from hftune.explainers import CHANCE, methods
+
+if TYPE_CHECKING:
+    from hftune.explainers._counterfactual import Neighbourhood
+    from hftune.explainers._question import Question
+    from hftune.inference.predictor import Predictor
+
+    Note = Callable[[str], None]
+
+DEFAULT, COUNTERFACTUAL = "integrated-gradients", "counterfactual"
+
+
+class Explaining:
+    """Answers what a worker is asked to explain; the words near each word are looked up once for each loaded model."""
+
+    def __init__(self) -> None:
+        self._hoods: WeakKeyDictionary[Predictor, Neighbourhood] = WeakKeyDictionary()
+
+    def answer(
+        self, predictor: Predictor, body: Mapping[str, Any], note: Note, cancelled: Callable[[], bool]
+    ) -> dict[str, Any] | None:
+        """Return the explanation that a request's `body` asks for as JSON holds it, None when it was cancelled.
+
+        Raises RequestError for a wrong field and a missing package, UsageError for what cannot be explained.
+        """
+        from hftune.explainers._captum import MissingPackage
+        from hftune.explainers._question import Stopped
+
+        try:
+            return self._classification(predictor, body, note, cancelled)
+        except Stopped:
+            return None
+        except MissingPackage as error:
+            raise RequestError("not-available", error.message, error.hint) from None
+
+    def _classification(
+        self, predictor: Predictor, body: Mapping[str, Any], note: Note, cancelled: Callable[[], bool]
+    ) -> dict[str, Any]:
+        from hftune.explainers._explanation import explain
+        from hftune.explainers._question import Question
+
+        names = _methods(body)
+        attributing = [name for name in names if name != COUNTERFACTUAL]
+        text, pair, target = text_field(body, "text"), _optional(body, "pair"), _optional(body, "target")
+        if target is not None and not attributing:
+            raise RequestError("bad-request", "target is for attributions", "A counterfactual is any other answer.")
+        record: dict[str, Any] = {}
+        if attributing:
+            question = Question(predictor, text, target, pair, cancelled)
+            record = explain(question, attributing, whole_field(body, "seed", 0, 0), note).to_dict()
+        if COUNTERFACTUAL in names:
+            # Of the answer, whatever label the attributions were asked for.
+            question = Question(predictor, text, None, pair, cancelled)
+            record["counterfactuals"] = self._flip(predictor, question, note)
+        return record
+
+    def _flip(self, predictor: Predictor, question: Question, note: Note) -> dict[str, Any]:
+        from hftune.explainers._counterfactual import Neighbourhood, find, require_labels
+
+        require_labels(question)  # before what takes long
+        if predictor not in self._hoods:
+            note("counterfactuals: the words near each word")
+            self._hoods[predictor] = Neighbourhood(predictor, note)
+            question.go_on()
+        return asdict(find(predictor, question, self._hoods[predictor], note))
+
+
+def _methods(body: Mapping[str, Any]) -> Sequence[str]:
+    if body.get("methods") is None:
+        return [DEFAULT]
+    names = list(dict.fromkeys(texts_field(body, "methods")))
+    known = [*(name for name in methods() if name != CHANCE), COUNTERFACTUAL]
+    if wrong := [name for name in names if name not in known]:
+        raise RequestError("bad-request", f"no method named {wrong[0]!r}", closest(wrong[0], known))
+    if not names:
+        raise RequestError("bad-request", "methods is empty", f"There are {', '.join(known)}.")
+    return names
+
+
+def _optional(body: Mapping[str, Any], key: str) -> str | None:
+    return None if body.get(key) is None else text_field(body, key)
