@@ -12,7 +12,7 @@ export TORCH_INDEX
 export HFTUNE_TEST_CACHE ?= $(CURDIR)/.hftune-cache
 
 .DEFAULT_GOAL := help
-.PHONY: help demo check test test-long bench bench-tui bench-serve quality prove-resume corpus lint set-up set-up-test clean
+.PHONY: help demo check test test-long bench bench-tui bench-serve bench-explain quality prove-resume corpus lint set-up set-up-test clean
 
 help:
 	@echo "make demo          make .venv, install, train recipes/bert_cls.yaml, ask the model two sentences"
@@ -22,6 +22,7 @@ help:
 	@echo "make bench         hftune and transformers.Trainer in turn"
 	@echo "make bench-tui     how quick the app is and what it costs, through a real terminal (4 minutes)"
 	@echo "make bench-serve   what serving in batches reaches of what batches are worth (8 minutes with RUN=a run of bert_cls, else 15)"
+	@echo "make bench-explain how long explaining a sentence takes, method by method (2 minutes with RUN=a run of bert_cls, else 6)"
 	@echo "make quality       accuracy over three seeds beside transformers.Trainer (40 minutes)"
 	@echo "make prove-resume  kill a run, resume it, compare the weights with those of an uninterrupted one"
 	@echo "make corpus        the texts hftune:gpt2-mini was pretrained on (needs apt-get, npm)"
@@ -61,6 +62,9 @@ bench-tui: set-up-test
 
 bench-serve: set-up-test
 	$(BIN)/python tests/benchmarks/bench_serve.py $(RUN)
+
+bench-explain: set-up-test
+	$(BIN)/python tests/benchmarks/bench_explain.py $(RUN)
 
 quality: set-up-test
 	$(BIN)/python tests/benchmarks/quality.py

@@ -17,16 +17,18 @@ if TYPE_CHECKING:
     Array = np.ndarray[Any, Any]
 
 ERASER_SHARES = (0.01, 0.05, 0.1, 0.2, 0.5)  # DeYoung et al. 2020
+# Points of a curve: each of the first words, which tell methods apart, then evenly to the end.
+FIRST_WORDS, STEPS = 8, 8
 
 
 @dataclass(frozen=True)
 class Faithfulness:
     """Figures of one explanation; probabilities of the class (of a regression: its number).
 
-    `deletion`: mean probability while words go, the most important first; lower is better (Petsiuk et al. 2018, RISE).
-    `insertion`: mean while they come, from a text that says nothing; higher is better. `comprehensiveness`: how much is
-    lost without the top words, higher is better; `sufficiency`: how much is lost with them alone, lower is better
-    (DeYoung et al. 2020, ERASER: mean over the top 1, 5, 10, 20 and 50%).
+    `deletion`: mean probability while words go, the most important first; lower is better (Petsiuk et al. 2018, RISE;
+    trapezoids). `insertion`: mean while they come, from a text that says nothing; higher is better.
+    `comprehensiveness`: how much is lost without the top words, higher is better; `sufficiency`: how much is lost with
+    them alone, lower is better (DeYoung et al. 2020, ERASER: mean over the top 1, 5, 10, 20 and 50%).
     """
 
     deletion: float
@@ -48,25 +50,27 @@ def measure(question: Question, values: Array) -> Faithfulness:
     order = np.argsort(-np.asarray(values), kind="stable")
     ranks = np.empty(count, dtype=int)
     ranks[order] = np.arange(count)
-    going = ranks[None, :] >= np.arange(count + 1)[:, None]  # row k: without the k most important words
+    cuts = curve_points(count)
+    going = ranks[None, :] >= cuts[:, None]  # a row: without so many of the most important words
     tops = [max(1, round(share * count)) for share in ERASER_SHARES]
     without = np.stack([ranks >= top for top in tops])
     shares = question.shares(np.concatenate([going, ~going, without, ~without]))
-    gone, come, rest = shares[: count + 1], shares[count + 1 : 2 * count + 2], shares[2 * count + 2 :]
+    gone, come, rest = shares[: len(cuts)], shares[len(cuts) : 2 * len(cuts)], shares[2 * len(cuts) :]
     whole = gone[0]
     return Faithfulness(
-        deletion=_mean_height(gone),
-        insertion=_mean_height(come),
+        deletion=float(np.trapezoid(gone, cuts / count)),
+        insertion=float(np.trapezoid(come, cuts / count)),
         comprehensiveness=float((whole - rest[: len(tops)]).mean()),
         sufficiency=float((whole - rest[len(tops) :]).mean()),
     )
 
 
-def _mean_height(curve: Array) -> float:
-    """Return the area under a curve over [0, 1] by trapezoids."""
+def curve_points(count: int) -> Array:
+    """Return after how many of `count` words a curve is read, int [points], 0 and `count` among them."""
     import numpy as np
 
-    return float(np.trapezoid(curve, dx=1 / (len(curve) - 1)))
+    later = np.linspace(min(FIRST_WORDS, count), count, STEPS + 1).round().astype(int)
+    return np.unique(np.concatenate([np.arange(min(FIRST_WORDS, count)), later]))
 
 
 def agreement(values: Mapping[str, Array]) -> dict[tuple[str, str], float]:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hftune.explainers._faithfulness import agreement, measure, rank_correlation, stability
+from hftune.explainers._faithfulness import agreement, curve_points, measure, rank_correlation, stability
 
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
 
@@ -33,6 +33,18 @@ def test_the_right_order_is_the_most_faithful() -> None:
 
 def test_only_the_order_counts() -> None:
     assert measure(adding(), WEIGHTS) == measure(adding(), WEIGHTS**3 * 50)
+
+
+def test_a_long_texts_curve_is_read_at_every_first_word_and_then_in_steps() -> None:
+    assert curve_points(5).tolist() == [0, 1, 2, 3, 4, 5]
+    assert curve_points(16).tolist() == list(range(17))
+    assert curve_points(40).tolist() == [0, 1, 2, 3, 4, 5, 6, 7, 8, 12, 16, 20, 24, 28, 32, 36, 40]
+
+
+def test_a_straight_curve_is_the_same_read_in_steps() -> None:
+    even = np.full(100, 0.01)
+    found = measure(adding(even), np.arange(100.0))
+    assert (found.deletion, found.insertion) == (pytest.approx(0.5), pytest.approx(0.5))
 
 
 def test_one_word_is_measured() -> None:
