@@ -23,6 +23,7 @@ LIGHT_IMPORTS = (
     "import hftune.errors",
     "import hftune.starters",
     "import hftune.hub, hftune.cache",
+    "import hftune.energy.usage, hftune.energy.meter, hftune.energy.flops",
     "import hftune.asking.answers, hftune.asking.client, hftune.asking.conversation, hftune.asking.decoding",
     "import hftune.serving.server, hftune.serving.app, hftune.serving.models",
     "import hftune.recipe.schema, hftune.recipe.load, hftune.recipe.validate",
