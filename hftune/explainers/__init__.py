@@ -1,7 +1,8 @@
 """Explainers: how much each word of a text did for a model's answer. One file a method; the file name is its name.
 
-A method gets a `Question` (one text, one class, and the model's score of it with any words left out) and gives an
-`Attribution`: a signed number a word, positive for what speaks for the class. All are judged alike (_faithfulness.py).
+A method gets what is asked (a text, and the model's scores of it with any words left out: of a classifier one class's,
+of a generator one for each token of its answer) and gives an `Attribution`: a signed number a word, positive for what
+speaks for the answer. All are judged alike (_faithfulness.py).
 """
 
 from __future__ import annotations
@@ -15,20 +16,22 @@ from hftune.registry import Registry
 if TYPE_CHECKING:
     import numpy as np
 
-    from hftune.explainers._question import Question
+    from hftune.explainers._asked import Asked
 
 
 @dataclass(frozen=True)
 class Attribution:
-    """What a method found: `values` float64 [words], in units of the question's score.
+    """What a method found: `values` float64 [words], in units of the score; of several scores their sum.
 
     `completeness_error`: how far the values' sum is from what they should sum to, as a share of that; None where the
-    method promises nothing. `details`: of the method alone (steps, samples).
+    method promises nothing. `details`: of the method alone (steps, samples). `by_target`: float64 [targets, words], the
+    values for each score by itself, from a method for generators.
     """
 
     values: np.ndarray[Any, Any]
     completeness_error: float | None = None
     details: Mapping[str, Any] = field(default_factory=dict)
+    by_target: np.ndarray[Any, Any] | None = None
 
 
 class Explainer(Protocol):
@@ -36,15 +39,18 @@ class Explainer(Protocol):
 
     TITLE: str  # in tables
     SEEDED: bool  # whether another seed gives other values
+    TASKS: tuple[str, ...]  # whose models it explains
 
-    def attribute(self, question: Question, seed: int = 0) -> Attribution:
-        """Return how much each word did for the question's class; the same values for the same seed."""
+    def attribute(self, question: Asked, seed: int = 0) -> Attribution:
+        """Return how much each word did for what is scored; the same values for the same seed."""
 
 
 registry: Registry[Explainer] = Registry("hftune.explainers", "method")
+DEFAULT = "integrated-gradients"
 CHANCE = "chance"  # the method that knows nothing, beside which all others are shown
 
 
-def methods() -> list[str]:
-    """Return the names of the methods, chance last."""
-    return [*(name for name in registry.names() if name != CHANCE), CHANCE]
+def methods(task: str | None = None) -> list[str]:
+    """Return the names of the methods, the default first and chance last; with `task` of those for its models."""
+    names = [name for name in registry.names() if task is None or task in registry.load(name).TASKS]
+    return sorted(names, key=lambda name: (name == CHANCE, name != DEFAULT, name))

@@ -11,7 +11,7 @@ from hftune.errors import ModelError
 if TYPE_CHECKING:
     import torch
 
-    from hftune.explainers._question import Question
+    from hftune.explainers._asked import Asked
 
 PACKAGES = ("captum", "sklearn")
 
@@ -26,8 +26,8 @@ def require_captum() -> None:
         raise MissingPackage(f"explanations need {' and '.join(missing)}", hint="pip install 'hftune[explain]'")
 
 
-def scoring(question: Question) -> Callable[[torch.Tensor], torch.Tensor]:
-    """Return the class's score [n] of vectors float [n, words]: 1 keeps a word, 0 leaves it out."""
+def scoring(question: Asked) -> Callable[[torch.Tensor], torch.Tensor]:
+    """Return the score [n] of vectors float [n, words]: 1 keeps a word, 0 leaves it out."""
     import torch
 
     def score(kept: torch.Tensor) -> torch.Tensor:

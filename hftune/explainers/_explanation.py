@@ -1,4 +1,4 @@
-"""A text explained by some methods, each with how far it can be believed."""
+"""What is asked explained by some methods, each with how far it can be believed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,14 @@ from dataclasses import asdict, dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hftune.explainers import CHANCE, Attribution, registry
+from hftune.explainers._asked import Asked
 from hftune.explainers._faithfulness import Faithfulness, agreement, measure, stability
-from hftune.explainers._question import Question
 
 if TYPE_CHECKING:
     import numpy as np
+
+    from hftune.explainers._continuation import Continuation
+    from hftune.explainers._question import Question
 
     Array = np.ndarray[Any, Any]
 
@@ -65,22 +68,129 @@ class Explanation:
         return asdict(self)
 
 
+@dataclass(frozen=True)
+class ExplainedAnswer(Explained):
+    """One method's answer for a generator: `values` of the whole answer, `by_token` [tokens][words] of each token."""
+
+    by_token: list[list[float]]
+
+
+@dataclass(frozen=True)
+class AnswerToken:
+    """A token of an answer: its piece of the vocabulary, its log probability in nats, and its word's place."""
+
+    piece: str
+    log_probability: float
+    owner: int | None
+
+
+@dataclass(frozen=True)
+class AnswerExplanation:
+    """What in `prompt` made each token of `answer` likely; `share`: the geometric mean of the tokens' probabilities.
+
+    `prompt` is what people wrote; `words`, `spans`, `pieces`, `owners` are its (what a chat template adds has no word),
+    `answer_words` and `answer_spans` the answer's; the rest as of an Explanation.
+    """
+
+    prompt: str
+    answer: str
+    share: float
+    words: list[str]
+    spans: list[tuple[int, int]]
+    pieces: list[str]
+    owners: list[int | None]
+    answer_words: list[str]
+    answer_spans: list[tuple[int, int]]
+    answer_tokens: list[AnswerToken]
+    methods: list[ExplainedAnswer]
+    chance: Faithfulness
+    agreement: dict[str, float]
+    best: str | None
+    notes: list[str]
+    kind: str = "generation"
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the explanation as JSON holds it."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class _Found:
+    """What the methods found, in the order asked for; the rest as of an Explanation."""
+
+    attributions: list[Attribution]
+    methods: list[Explained]
+    chance: Faithfulness
+    agreement: dict[str, float]
+    best: str | None
+
+
 def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> Explanation:
     """Explain what the model answers to a question by the methods called `names`.
 
     Raises UsageError for a method that does not exist, ModelError where a package is missing, Stopped when whoever
     asked has cancelled.
     """
+    found = _ask(question, names, seed, note)
+    return Explanation(
+        text=question.text,
+        label=question.label,
+        share=float(question.shares(question.whole())[0]),
+        words=[word.text for word in question.words],
+        spans=[(word.start, word.end) for word in question.words],
+        pieces=question.pieces,
+        owners=question.owners,
+        methods=found.methods,
+        chance=found.chance,
+        agreement=found.agreement,
+        best=found.best,
+        notes=question.notes,
+    )
+
+
+def explain_answer(question: Continuation, names: Sequence[str], seed: int, note: Note) -> AnswerExplanation:
+    """Explain what a generator answers by the methods called `names`; raises as `explain` does."""
+    found = _ask(question, names, seed, note)
+    whole, answered = question.whole(), question.answered
+    tokens = zip(answered.pieces, question.target_scores(whole)[0], answered.owners, strict=True)
+    return AnswerExplanation(
+        prompt=question.text,
+        answer=answered.text,
+        share=float(question.shares(whole)[0]),
+        words=[word.text for word in question.words],
+        spans=[(word.start, word.end) for word in question.words],
+        pieces=question.pieces,
+        owners=question.owners[: len(question.pieces)],
+        answer_words=[word.text for word in answered.words],
+        answer_spans=[(word.start, word.end) for word in answered.words],
+        answer_tokens=[AnswerToken(piece, float(score), owner) for piece, score, owner in tokens],
+        methods=[
+            ExplainedAnswer(**vars(one), by_token=_by_token(attribution))
+            for one, attribution in zip(found.methods, found.attributions, strict=True)
+        ],
+        chance=found.chance,
+        agreement=found.agreement,
+        best=found.best,
+        notes=question.notes,
+    )
+
+
+def _by_token(found: Attribution) -> list[list[float]]:
+    assert found.by_target is not None, "a method whose TASKS have text-generation tells the answer's tokens apart"
+    return [[float(value) for value in row] for row in found.by_target]
+
+
+def _ask(question: Asked, names: Sequence[str], seed: int, note: Note) -> _Found:
     plugins = {name: registry.load(name) for name in names if name != CHANCE}
+    attributions: list[Attribution] = []
     found: list[Explained] = []
-    drawn: dict[str, Array] = {}
     for name, plugin in plugins.items():
         note(f"{plugin.TITLE}: {len(question.words)} words")
         began, before = time.monotonic(), question.passes
         first = plugin.attribute(question, seed)
         seconds, passes = time.monotonic() - began, question.passes - before
         others = [plugin.attribute(question, seed + more) for more in range(1, SEEDS)] if plugin.SEEDED else []
-        drawn[name] = first.values
+        attributions.append(first)
         found.append(
             Explained(
                 method=name,
@@ -94,24 +204,18 @@ def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> 
             )
         )
     chance = _chance(question, seed)
+    alike = agreement({one.method: drawn.values for one, drawn in zip(found, attributions, strict=True)})
     best = max(found, key=lambda one: one.faithfulness.gain, default=None)
-    return Explanation(
-        text=question.text,
-        label=question.label,
-        share=float(question.shares(question.whole())[0]),
-        words=[word.text for word in question.words],
-        spans=[(word.start, word.end) for word in question.words],
-        pieces=question.pieces,
-        owners=question.owners,
+    return _Found(
+        attributions=attributions,
         methods=found,
         chance=chance,
-        agreement={f"{one} and {other}": value for (one, other), value in agreement(drawn).items()},
+        agreement={f"{one} and {other}": value for (one, other), value in alike.items()},
         best=best.method if best is not None and best.faithfulness.gain > chance.gain else None,
-        notes=question.notes,
     )
 
 
-def _chance(question: Question, seed: int) -> Faithfulness:
+def _chance(question: Asked, seed: int) -> Faithfulness:
     """Return the mean faithfulness of values that know nothing."""
     plugin = registry.load(CHANCE)
     drawn: list[Attribution] = [plugin.attribute(question, seed + more) for more in range(CHANCE_DRAWS)]

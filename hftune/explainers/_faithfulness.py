@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import numpy as np
 
-    from hftune.explainers._question import Question
+    from hftune.explainers._asked import Asked
 
     Array = np.ndarray[Any, Any]
 
@@ -23,7 +23,8 @@ FIRST_WORDS, STEPS = 8, 8
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """Figures of one explanation; probabilities of the class (of a regression: its number).
+    """Figures of one explanation; probabilities of the class (of a regression its number, of a generator's answer the
+    geometric mean of its tokens' probabilities).
 
     `deletion`: mean probability while words go, the most important first; lower is better (Petsiuk et al. 2018, RISE;
     trapezoids). `insertion`: mean while they come, from a text that says nothing; higher is better.
@@ -42,7 +43,7 @@ class Faithfulness:
         return self.insertion - self.deletion
 
 
-def measure(question: Question, values: Array) -> Faithfulness:
+def measure(question: Asked, values: Array) -> Faithfulness:
     """Return how faithful the words' `values` float [words] are."""
     import numpy as np
 

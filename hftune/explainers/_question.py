@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import UsageError, closest
+from hftune.explainers._asked import Asked, Stopped, never, padded, require_offsets
 from hftune.explainers._words import Word, owners, words_of
 from hftune.tasks._answers import class_logits, negative_label
 from hftune.tasks._labels import REGRESSION, SINGLE
@@ -23,28 +24,16 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-BATCH = 64  # texts with words left out in one forward pass
 
-
-class Stopped(Exception):  # noqa: N818 - nothing went wrong
-    """Whoever asked does not want the answer any more."""
-
-
-def _never() -> bool:
-    return False
-
-
-class Question:
+class Question(Asked):
     """Why is `text` scored so for `target`? A score is the class's log-odds, log p/(1-p); of a regression its number.
 
     Log-odds of softmax classes are z_target - logsumexp of the other logits: unlike a logit alone they stay when all
     logits move together, and of two classes they are what the one has over the other.
 
     `text`: of a model that reads two texts both, the second (`pair`) on a line of its own. `words`: those that the
-    model read (a long text is cut as in training); `owners`: each token's word; `target`: the class's place; `passes`:
-    texts that the model has read for it so far; `notes`: what a reader has to know. When `cancelled` turns true,
-    Stopped is raised between two passes. Raises UsageError for a text without words, for a label that the model does
-    not have, and for one text where the model reads two or the other way round.
+    model read (a long text is cut as in training); `target`: the class's place. Raises UsageError for a text without
+    words, for a label that the model does not have, and for one text where the model reads two or the other way round.
     """
 
     def __init__(
@@ -53,14 +42,13 @@ class Question:
         text: str,
         target: str | None = None,
         pair: str | None = None,
-        cancelled: Callable[[], bool] = _never,
+        cancelled: Callable[[], bool] = never,
     ) -> None:
         predictor.require("text-classification")
         if (pair is not None) != (predictor.loaded.recipe.data.text_pair is not None):
             raise UsageError("this model takes " + ("one text" if pair is not None else "two texts at a time"))
-        self._loaded, self.kind, self.cancelled = predictor.loaded, predictor.problem_type, cancelled
-        self.labels, self.passes = predictor.labels, 0
-        self._rows: dict[bytes, Array] = {}
+        super().__init__(predictor.loaded.model, cancelled)
+        self._tokenizer, self.kind, self.labels = predictor.loaded.tokenizer, predictor.problem_type, predictor.labels
         read = _Reading.of(predictor, text, pair)
         self.text, self.ids, self.words, self.owners = read.text, read.ids, read.words, read.owners
         self.pieces, self.notes, self._types = read.pieces, read.notes, read.types
@@ -74,41 +62,21 @@ class Question:
         """The class that is explained."""
         return self.labels[self.target]
 
-    @property
-    def model(self) -> Any:
-        """The model, in evaluation mode."""
-        return self._loaded.model
-
-    def scores(self, kept: Array) -> Array:
-        """Return the score of the class float64 [n] for the text with only the `kept` words, bool [n, words]."""
+    def target_scores(self, kept: Array) -> Array:
+        """Return the score of the class float64 [n, 1] for the text with only the `kept` words, bool [n, words]."""
         import torch
 
-        scores: Array = self._log_odds(torch.from_numpy(self._logits(kept))).numpy()
+        scores: Array = self._log_odds(torch.from_numpy(self._outputs(kept)))[:, None].numpy()
         return scores
 
     def shares(self, kept: Array) -> Array:
         """Return the probability of the class float64 [n] for the same; of a regression the number itself."""
         from hftune.inference.classification import probabilities
 
-        logits = self._logits(kept)
+        logits = self._outputs(kept)
         return logits[:, self.target] if self.kind == REGRESSION else probabilities(logits, self.kind)[:, self.target]
 
-    def whole(self) -> Array:
-        """Return what keeps every word, bool [1, words]; its negation keeps none."""
-        import numpy as np
-
-        return np.ones((1, len(self.words)), dtype=bool)
-
-    def baseline_ids(self) -> torch.Tensor:
-        """Return the token ids int64 [1, tokens] of a text that says nothing: what path methods begin at."""
-        import torch
-
-        blank = self._loaded.tokenizer.mask_token_id
-        blank = self._loaded.tokenizer.pad_token_id if blank is None else blank
-        ids = [token if owner is None else blank for token, owner in zip(self.ids, self.owners, strict=True)]
-        return torch.tensor([ids], device=self.model.device)
-
-    def forward(self, ids: torch.Tensor) -> torch.Tensor:
+    def forward(self, ids: torch.Tensor, target: int = 0) -> torch.Tensor:
         """Return the class's score [n] of token ids int64 [n, tokens] without padding, with gradients."""
         import torch
 
@@ -116,16 +84,6 @@ class Question:
         types = {} if self._types is None else {"token_type_ids": self._tensor(self._types).expand_as(ids)}
         found = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), **types).logits
         return self._log_odds(class_logits(found, negative_label(self.model.config)))
-
-    def go_on(self) -> None:
-        """Raise Stopped when whoever asked has cancelled."""
-        if self.cancelled():
-            raise Stopped
-
-    def _tensor(self, rows: Sequence[int] | Sequence[Sequence[int]]) -> torch.Tensor:
-        import torch
-
-        return torch.tensor(rows, device=self.model.device)
 
     def _log_odds(self, logits: torch.Tensor) -> torch.Tensor:
         """Return the score [n] of logits [n, classes]."""
@@ -136,16 +94,6 @@ class Question:
         others = [place for place in range(logits.shape[1]) if place != self.target]
         return logits[:, self.target] - torch.logsumexp(logits[:, others], dim=1)
 
-    def by_word(self, tokens: Sequence[float]) -> Array:
-        """Return the sums of the tokens' numbers over each word, float64 [words]."""
-        import numpy as np
-
-        found = np.zeros(len(self.words))
-        for value, owner in zip(tokens, self.owners, strict=True):
-            if owner is not None:
-                found[owner] += value
-        return found
-
     def _choose(self, target: str | None) -> int:
         if target is not None:
             if target not in self.labels:
@@ -153,51 +101,38 @@ class Question:
             return self.labels.index(target)
         if self.kind == REGRESSION:
             return 0
-        return int(self._logits(self.whole())[0].argmax())
+        return int(self._outputs(self.whole())[0].argmax())
 
-    def _logits(self, kept: Array) -> Array:
-        """Return logits float64 [n, classes], each combination of words read once."""
-        import numpy as np
-
-        keys = [row.tobytes() for row in np.asarray(kept, dtype=bool)]
-        new = list(dict.fromkeys(key for key in keys if key not in self._rows))
-        # Of like length together, so that little is padding where tokens are taken out.
-        new.sort(key=lambda key: sum(key))
-        for start in range(0, len(new), BATCH):
-            some = new[start : start + BATCH]
-            for key, row in zip(some, self._read([np.frombuffer(key, dtype=bool) for key in some]), strict=True):
-                self._rows[key] = row
-        return np.stack([self._rows[key] for key in keys])
+    def _blank(self) -> int:
+        mask, pad = self._tokenizer.mask_token_id, self._tokenizer.pad_token_id
+        return int(pad if mask is None else mask)
 
     def _read(self, kept: Sequence[Array]) -> Array:
+        """Return logits float64 [n, classes]."""
         import numpy as np
         import torch
 
-        self.go_on()
-        self.passes += len(kept)
         texts = [self._without(row) for row in kept]
-        longest = max(len(ids) for ids, _ in texts)
-        pad = self._loaded.tokenizer.pad_token_id or 0
         inputs = {
-            "input_ids": self._tensor([[*ids, *[pad] * (longest - len(ids))] for ids, _ in texts]),
-            "attention_mask": self._tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in texts]),
+            "input_ids": self._tensor(padded([ids for ids, _ in texts], self._tokenizer.pad_token_id or 0)),
+            "attention_mask": self._tensor(padded([[1] * len(ids) for ids, _ in texts], 0)),
         }
         if self._types is not None:
-            inputs["token_type_ids"] = self._tensor([[*types, *[0] * (longest - len(types))] for _, types in texts])
+            inputs["token_type_ids"] = self._tensor(padded([types for _, types in texts], 0))
         with torch.inference_mode():
             logits = class_logits(self.model(**inputs).logits, negative_label(self.model.config))
         return np.asarray(logits.double().cpu().numpy())
 
     def _without(self, kept: Array) -> tuple[list[int], list[int]]:
         """Return token ids and token types (of a model that has none: zeros) of the text with only some words."""
-        mask = self._loaded.tokenizer.mask_token_id
+        mask = self._tokenizer.mask_token_id
         ids, types = [], []
         for token, kind, owner in zip(self.ids, self._types or [0] * len(self.ids), self.owners, strict=True):
             if owner is None or kept[owner] or mask is not None:
                 ids.append(token if owner is None or kept[owner] else mask)
                 types.append(kind)
         # Something has to be read: padding says nothing.
-        return (ids, types) if ids else ([self._loaded.tokenizer.pad_token_id or 0], [0])
+        return (ids, types) if ids else ([self._tokenizer.pad_token_id or 0], [0])
 
 
 @dataclass(frozen=True)
@@ -218,8 +153,7 @@ class _Reading:
         from hftune.tasks._encoding import token_limit
 
         tokenizer, data = predictor.loaded.tokenizer, predictor.loaded.recipe.data
-        if not tokenizer.is_fast:
-            raise UsageError("explanations need a fast tokenizer, which knows what characters a token is of")
+        require_offsets(tokenizer)
         limit, _ = token_limit(data, predictor.loaded.model.config, tokenizer)
         texts = [well_formed(one) for one in (first, second) if one is not None]
         whole = tokenizer(*texts, verbose=False)["input_ids"]
@@ -241,3 +175,6 @@ class _Reading:
             more = "; the answer to the whole is pooled over windows" if data.too_long == "window" else ""
             notes.append(f"only the first {len(ids)} of {len(whole)} tokens are explained{more}")
         return cls(text, ids, types, pieces, words, owners(words, offsets), notes)
+
+
+__all__ = ["Question", "Stopped"]

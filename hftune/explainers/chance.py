@@ -7,13 +7,14 @@ from typing import TYPE_CHECKING
 from hftune.explainers import Attribution
 
 if TYPE_CHECKING:
-    from hftune.explainers._question import Question
+    from hftune.explainers._asked import Asked
 
 TITLE = "chance"
 SEEDED = True
+TASKS = ("text-classification", "text-generation")
 
 
-def attribute(question: Question, seed: int = 0) -> Attribution:
+def attribute(question: Asked, seed: int = 0) -> Attribution:
     """Return a standard normal number a word."""
     import numpy as np
 

@@ -11,16 +11,17 @@ from hftune.explainers import Attribution
 from hftune.explainers._captum import require_captum, scoring
 
 if TYPE_CHECKING:
-    from hftune.explainers._question import Question
+    from hftune.explainers._asked import Asked
 
 TITLE = "LIME"
 SEEDED = True
+TASKS = ("text-classification",)
 SAMPLES = 600
 KERNEL_WIDTH = 0.25  # of the paper's text experiments, over the cosine distance
 RIDGE = 0.01
 
 
-def attribute(question: Question, seed: int = 0) -> Attribution:
+def attribute(question: Asked, seed: int = 0) -> Attribution:
     """Return the linear model's coefficient of each word."""
     require_captum()
     import torch

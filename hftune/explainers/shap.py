@@ -13,15 +13,16 @@ from hftune.explainers import Attribution
 from hftune.explainers._captum import require_captum, scoring
 
 if TYPE_CHECKING:
-    from hftune.explainers._question import Question
+    from hftune.explainers._asked import Asked
 
 TITLE = "SHAP"
 SEEDED = True
+TASKS = ("text-classification",)
 EXACT_WORDS = 9  # 512 combinations: fewer than a sample of more words takes
 SAMPLES = 600
 
 
-def attribute(question: Question, seed: int = 0) -> Attribution:
+def attribute(question: Asked, seed: int = 0) -> Attribution:
     """Return each word's Shapley value."""
     import numpy as np
 
@@ -36,7 +37,7 @@ def attribute(question: Question, seed: int = 0) -> Attribution:
     return Attribution(values, error, details)
 
 
-def _exact(question: Question) -> Any:
+def _exact(question: Asked) -> Any:
     """Return the values by their definition (Shapley 1953), from the scores of all combinations."""
     import numpy as np
 
@@ -51,7 +52,7 @@ def _exact(question: Question) -> Any:
     return values
 
 
-def _sampled(question: Question, seed: int) -> Any:
+def _sampled(question: Asked, seed: int) -> Any:
     require_captum()
     import torch
     from captum.attr import KernelShap

@@ -30,7 +30,8 @@ class Generation:
 
     `finish_reason`: stop (a stop text came), length (no more tokens allowed), eos (the model ended it) or cancelled.
     `tokens` and `prompt_tokens` count tokens; `seconds` is the whole time, `time_to_first_token` its part before the
-    first token (reading the prompt). `seed` gives the same answer again; None when decoding was greedy.
+    first token (reading the prompt). `seed` gives the same answer again; None when decoding was greedy. `ids`: the
+    tokens, without the one that ended it.
     """
 
     text: str
@@ -41,6 +42,7 @@ class Generation:
     time_to_first_token: float
     seed: int | None
     notes: tuple[str, ...] = ()
+    ids: tuple[int, ...] = ()
 
     @property
     def tokens_per_second(self) -> float:
@@ -87,6 +89,7 @@ class Answer:
         self.first_token_at: float | None = None
         self.text = ""
         self.tokens = 0
+        self.ids: list[int] = []
         self.ended = self.cancelled = False
         self._seen = prompt_tokens
         self._ends, self._on_text, self._is_cancelled = ends, on_text, cancelled
@@ -123,6 +126,7 @@ class Answer:
         if token in self._ends:
             self.ended = True
             return
+        self.ids.append(token)
         self._show(self._stop.push(self._characters.push(token)))
 
     def _show(self, piece: str) -> None:
@@ -185,7 +189,8 @@ def write_answer(
     reason = answer.close()
     seconds = time.monotonic() - answer.started
     first = (answer.first_token_at or time.monotonic()) - answer.started
-    return Generation(answer.text, reason, answer.tokens, len(prompt.ids), seconds, first, seed, tuple(prompt.notes))
+    notes, written = tuple(prompt.notes), tuple(answer.ids)
+    return Generation(answer.text, reason, answer.tokens, len(prompt.ids), seconds, first, seed, notes, written)
 
 
 def sampling_settings(decoding: Decoding) -> dict[str, Any]:

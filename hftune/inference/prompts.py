@@ -7,6 +7,7 @@ first tokens, and a note says so; where nothing may be left out (`make_whole_pro
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Literal
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 Style = Literal["chat", "completion", "text"]
 Message = Mapping[str, str]  # role and content
 ROLES = ("system", "user", "assistant")
+WRITTEN = ("system", "user")  # by people
+_MARK, _MARKED = "\ue000{}\ue001", re.compile("\ue000([0-9]+)\ue001")  # characters that no template has
 
 
 @dataclass(frozen=True)
@@ -111,6 +114,41 @@ def make_whole_prompt(
     return Prompt(ids, max_new_tokens or min(default, most_tokens - len(ids)))
 
 
+def written_parts(
+    tokenizer: PreTrainedTokenizerBase, style: Style, asked: str | Sequence[Message]
+) -> tuple[str, list[tuple[int, int]]]:
+    """Return the text that a prompt's ids are of, and the characters [start, end) of it that people wrote.
+
+    In a chat those are what user and system said; the rest is the template's and the model's. Raises ModelError for a
+    template that rewrites what is said.
+    """
+    if style != "chat":
+        text = _text(style, asked)
+        return text, [(0, len(text))]
+    messages = _conversation(tokenizer, asked)
+    text = _rendered(tokenizer, messages)
+    marked = _rendered(
+        tokenizer,
+        [{**one, "content": _MARK.format(number) if one["role"] in WRITTEN else one["content"]}
+         for number, one in enumerate(messages)],
+    )  # fmt: skip
+    first, *rest = _MARKED.split(marked)
+    found, at = [], len(first)
+    for number, behind in zip(rest[::2], rest[1::2], strict=True):
+        said = messages[int(number)]["content"]
+        part = next((one for one in (said, said.strip()) if text.startswith(one + behind, at)), None)
+        if part is None or not text.startswith(first):
+            raise ModelError("the chat template rewrites what is said, so that its words cannot be told from its own")
+        found.append((at, at + len(part)))
+        at += len(part) + len(behind)
+    return text, found
+
+
+def start_token(tokenizer: PreTrainedTokenizerBase) -> int:
+    """Return the token that a text without tokens begins with."""
+    return int(next((one for one in (tokenizer.bos_token_id, tokenizer.eos_token_id) if one is not None), 0))
+
+
 def _conversation(tokenizer: PreTrainedTokenizerBase, asked: str | Sequence[Message]) -> list[Message]:
     if tokenizer.chat_template is None:
         raise ModelError("the run was trained on messages, but its tokenizer has no chat template")
@@ -141,11 +179,7 @@ def _encode(tokenizer: PreTrainedTokenizerBase, text: str) -> list[int]:
     begin = tokenizer.bos_token_id
     if begin is not None and list(tokenizer("", verbose=False)["input_ids"])[:1] == [begin] and ids[:1] != [begin]:
         ids = [begin, *ids]
-    if ids:
-        return ids
-    # Nothing is asked: begin as a text begins.
-    start = next((token for token in (begin, tokenizer.eos_token_id) if token is not None), 0)
-    return [start]
+    return ids or [start_token(tokenizer)]  # nothing is asked: begin as a text begins
 
 
 def _fitting_chat(
@@ -168,9 +202,13 @@ def _fitting_chat(
 
 
 def _template(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> list[int]:
+    return _encode(tokenizer, _rendered(tokenizer, messages))
+
+
+def _rendered(tokenizer: PreTrainedTokenizerBase, messages: list[Message]) -> str:
     try:
-        text = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
+        text: str = tokenizer.apply_chat_template(messages, add_generation_prompt=True, tokenize=False)
     except Exception as error:  # Jinja's errors and what a template raises by itself
         reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ModelError(f"the model's chat template fails: {reason}") from error
-    return _encode(tokenizer, text)
+    return text

@@ -6,6 +6,7 @@ import io
 import json
 import sys
 from html.parser import HTMLParser
+from itertools import combinations
 from pathlib import Path
 
 import pytest
@@ -32,15 +33,14 @@ def test_all_methods_stand_side_by_side(full_run: Path, capsys: pytest.CaptureFi
     assert cli.run(["explain", str(full_run), TEXT, "--method", "all", "--json"]) == 0
     (line,) = capsys.readouterr().out.splitlines()
     told = json.loads(line)
-    assert [one["method"] for one in told["methods"]] == ["integrated-gradients", "lime", "shap"]
+    names = ["integrated-gradients", "ablation", "lime", "shap"]
+    assert [one["method"] for one in told["methods"]] == names
     assert told["words"] == TEXT.split()
     assert all(len(one["values"]) == len(told["words"]) for one in told["methods"])
     assert [told["text"][start:end] for start, end in told["spans"]] == told["words"]
     assert len(told["pieces"]) == len(told["owners"])
-    assert set(told["agreement"]) == {
-        "integrated-gradients and lime", "integrated-gradients and shap", "lime and shap",
-    }  # fmt: skip
-    assert told["best"] in ("integrated-gradients", "lime", "shap")
+    assert set(told["agreement"]) == {f"{one} and {other}" for one, other in combinations(names, 2)}
+    assert told["best"] in names
     best = max(told["methods"], key=lambda one: one["faithfulness"]["insertion"] - one["faithfulness"]["deletion"])
     assert best["method"] == told["best"]
     assert best["faithfulness"]["deletion"] < told["chance"]["deletion"]
