@@ -61,8 +61,25 @@ def targets_of(run: Path) -> list[Target]:
 
 
 @dataclass(eq=False)
+class Explanation:
+    """Why a model answered so, by one method: the worker's `record` once it is there.
+
+    `words` say what is done until then, or why there will be none, and `hint` what to type about it.
+    """
+
+    method: str
+    record: dict[str, Any] | None = None
+    words: str = ""
+    hint: str = ""
+    failed: bool = False
+
+
+@dataclass(eq=False)
 class Answer:
-    """One model's answer to one text; `version` grows with each change. Seconds are those since it was sent."""
+    """One model's answer to one text; `version` grows with each change. Seconds are those since it was sent.
+
+    `explanations`: those there are, by method; `method`: which of them is shown, empty for none.
+    """
 
     slot: str
     model: str
@@ -82,6 +99,13 @@ class Answer:
     error: str = ""
     hint: str = ""
     stop_wanted: bool = False
+    explanations: dict[str, Explanation] = field(default_factory=dict)
+    method: str = ""
+
+    @property
+    def explanation(self) -> Explanation | None:
+        """The explanation that is shown."""
+        return self.explanations.get(self.method)
 
     @property
     def over(self) -> bool:

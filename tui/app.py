@@ -20,6 +20,7 @@ from hftune.figures import many
 from . import themes
 from .commands import Commands
 from .completion import History
+from .counts import kept_running
 from .execution import Execution
 from .machine import Machine
 from .screens.base import Place
@@ -33,7 +34,6 @@ if TYPE_CHECKING:
 
 TWICE_SECONDS = 1.0  # a second ctrl+c within this quits
 MACHINE_SECONDS = 2.0
-RUNNING = ("preparing", "training", "evaluating")
 BUG = "Jobs keep running; hftune opens them again. This is a bug: please report it with what hftune tui --debug prints."
 
 
@@ -201,14 +201,6 @@ class HftuneApp(App[str]):
         self.copy_to_clipboard(text)
         self.place.say(f"copied {many(len(text), 'character')}")
 
-    def counts(self) -> str:
-        """Say how many runs do what: `2 running · 1 queued · 5 done`."""
-        counts = self.store.counts
-        running = sum(counts.get(status, 0) for status in RUNNING)
-        said = [f"{running} running"]
-        said += [f"{counts[name]} {name}" for name in ("queued", "paused") if counts.get(name)]
-        return " · ".join([*said, f"{counts.get('done', 0)} done"])
-
     def recipes(self, anew: bool = False) -> list[KnownRecipe]:
         """Return the recipes of this folder, then those that ship; `anew`: look at the files again."""
         if self._recipes is None or anew:
@@ -335,38 +327,21 @@ class HftuneApp(App[str]):
         self.push_screen(Reading(f"Keys: {self.place.TITLE}", keys_of(self)))
 
     def action_stop_run(self) -> None:
-        run = self.place.run_in_front()
-        if run is None:
-            self.place.cannot("there is no run in front")
-            return
-        try:
-            why = self._execution.why_not("stop", run)
-        except HftuneError as error:
-            self.place.fail(error)
-            return
-        if why:
-            self.place.cannot(why)
-            return
-        question = f"Stop {run.name}?\nIt saves its state first; r resumes it."
-        self.ask_confirm(question, "Stop it", lambda: self._execution.ask_run("stop", run))
+        self._on_run_in_front(self._execution.confirm_stop)
 
     def action_obey_run(self, what: Action) -> None:
-        run = self.place.run_in_front()
-        if run is None:
-            self.place.cannot("there is no run in front")
-            return
-        try:
-            self._execution.ask_run(what, run)
-        except HftuneError as error:
-            self.place.fail(error)
+        self._on_run_in_front(partial(self._execution.ask_run, what))
 
     def action_push_run(self) -> None:
+        self._on_run_in_front(self._execution.push)
+
+    def _on_run_in_front(self, carry_out: Callable[[Path], None]) -> None:
         run = self.place.run_in_front()
         if run is None:
             self.place.cannot("there is no run in front")
             return
         try:
-            self._execution.push(run)
+            carry_out(run)
         except HftuneError as error:
             self.place.fail(error)
 
@@ -404,8 +379,7 @@ class HftuneApp(App[str]):
             return
         for place in self.places.values():
             place.leave()
-        running = sum(self.store.counts.get(status, 0) for status in (*RUNNING, "queued"))
-        self.exit(f"{many(running, 'job')} keep{'s' if running == 1 else ''} running" if running else "")
+        self.exit(kept_running(self.store.counts))
 
     def _fatal_error(self) -> None:
         """Show an error that nobody expected as one sentence; `--debug` shows where it came from."""

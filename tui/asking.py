@@ -18,6 +18,7 @@ from hftune.asking.protocol import IMPORT_SECONDS
 from hftune.errors import HftuneError, UsageError
 
 from .answers import Answer, Exchange, Item, Notice, Phase, Slot, Target
+from .explaining import Explaining
 from .link import Connect, Link
 
 MAIN, BESIDE = "main", "beside"
@@ -40,6 +41,7 @@ class Session:
         self._connect = connect
         self._clock = clock
         self._link: Link | None = None
+        self.explaining = Explaining(self, lambda: self._link)
 
     # What screens call: all of it returns at once.
 
@@ -186,12 +188,14 @@ class Session:
         assert link is not None
         exchange = Exchange(text, [Answer(slot.name, slot.target.name, settings) for slot in slots], again)
         self._add(exchange)
+        self.explaining.cancel()  # it would be waited for
         link.put(lambda client: self._answer_all(link, client, exchange, slots))
         return exchange
 
     def _load(self, slot: Slot, heir_of: Slot | None = None) -> None:
         """Have a slot's model loaded, to be told what `heir_of` was told by then; a new worker loads all of them."""
         slot.about, slot.problem, slot.hint = {}, "", ""
+        self.explaining.cancel()
         if (link := self._link) is not None:
             link.put(lambda client: self._load_slot(link, client, slot, heir_of))
             return
@@ -213,6 +217,7 @@ class Session:
 
     def _give_up(self, message: str, hint: str) -> None:
         """End every answer that is still open."""
+        self.explaining.cancel()
         for answer in (one for exchange in self.exchanges for one in exchange.answers if not one.over):
             answer.fail(message, hint)
             answer.version += 1
@@ -297,6 +302,7 @@ class Session:
             with self.lock:
                 slot.messages = list(conversation.messages)
                 self._settle(link)
+        self.explaining.explain_last()
 
     def _answer(self, client: WorkerClient, conversation: Conversation, answer: Answer, text: str) -> None:
         def show(event: Event) -> None:

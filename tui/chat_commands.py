@@ -63,6 +63,9 @@ class ChatCommands:
     def _reset(self, _: Any) -> None:
         self._screen.session.reset()
 
+    def _explain(self, arguments: Any) -> None:
+        self._screen.explaining.obey(arguments.method)
+
     def _beside(self, arguments: Any) -> None:
         session, other = self._screen.session, arguments.other
         if other is None:

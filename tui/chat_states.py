@@ -72,7 +72,8 @@ def introduction(session: Session) -> list[str]:
         lines.append(f"Write a text with {about.get('mask')} where a word is to be guessed; Enter asks.")
     else:
         lines.append(BY_STYLE.get(str(about.get("style")), "Write a text; Enter asks."))
-    lines.append("b asks the base model beside it, v another checkpoint, /set changes how it writes, ? shows the keys.")
+    more = "m explains" if about.get("task") == "text-classification" else "/set changes how it writes"
+    lines.append(f"b asks the base model beside it, v another checkpoint, {more}, ? shows the keys.")
     return lines
 
 

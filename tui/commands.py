@@ -16,6 +16,7 @@ from hftune.runs.reader import find_run, split_step
 from hftune.verbs import COMMON, VERBS, Argument, Verb, find
 
 from .completion import Candidate, best
+from .methods import EXPLAIN, TITLES, WORDS, method_named
 from .paths import names_in
 
 MOST_FILES = 200
@@ -42,6 +43,7 @@ OWN: tuple[Verb, ...] = (
 )  # fmt: skip
 # These speak to a terminal or a program, not to a person in the app.
 NOT_HERE = frozenset({"worker", "tui"})
+IN_CHAT = f"/{EXPLAIN} with one of {', '.join(WORDS)}: how the chat explains a classifier's answers"
 
 
 @dataclass(frozen=True)
@@ -83,6 +85,8 @@ class Commands:
             raise UsageError(f"no command {'/' + name!r}", hint=closest(name, self.table))
         if verb in OWN:
             return Line(name, tuple(words), _read_own(verb, words))
+        if name == EXPLAIN and (method := method_named(words)) is not None:
+            return Line(name, tuple(words), argparse.Namespace(method=method))
         if any(word in ("-h", "--help") for word in words):
             return Line("help", (name,), argparse.Namespace(command=name))
         if verb.subverbs and not words:  # the place shows them all
@@ -107,7 +111,8 @@ class Commands:
         said = io.StringIO()
         with contextlib.redirect_stdout(said), contextlib.suppress(SystemExit):
             parsing.parse([verb.name, "--help"])
-        return said.getvalue().replace("usage: hftune ", "/").strip()
+        more = f"\n\n{IN_CHAT}" if verb.name == EXPLAIN else ""
+        return said.getvalue().replace("usage: hftune ", "/").strip() + more
 
     def wants_more(self, text: str) -> bool:
         """Tell whether a command that was just taken from a list needs an argument before it can be sent."""
@@ -135,7 +140,9 @@ class Commands:
             if len(words) == 1:
                 return best(last, [Candidate(one.name, one.help, start) for one in verb.subverbs])
             verb = next((one for one in verb.subverbs if one.name == words[1]), verb)
-        return self._values_of(verb, words[1:], last, start)
+        named = [Candidate(word, TITLES.get(word, "answers are not explained"), start) for word in WORDS]
+        in_chat = best(last, named) if words == [EXPLAIN] and not last.startswith("-") else []
+        return in_chat + self._values_of(verb, words[1:], last, start)
 
     def _values_of(self, verb: Verb, words: Sequence[str], last: str, start: int) -> list[Candidate]:
         arguments = (*verb.arguments, *(() if verb in OWN else COMMON[1:2]))

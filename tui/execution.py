@@ -13,6 +13,7 @@ from hftune.runs.reader import find_run, read_state, split_step
 
 from .commands import Line
 from .drawing import line, pad
+from .methods import EXPLAIN
 
 if TYPE_CHECKING:
     from .app import HftuneApp
@@ -38,7 +39,7 @@ class Execution:
 
     def execute(self, command: Line) -> None:
         """Carry out a command; raises HftuneError when it cannot be."""
-        if command.name in IN_CHAT:
+        if command.name in IN_CHAT or (command.name == EXPLAIN and "run" not in command.arguments):
             self._in_chat(command)
         elif command.name in self._native:
             self._native[command.name](command.arguments, command)
@@ -66,6 +67,14 @@ class Execution:
             app.place.say(f"{run.name} {DONE[what]}")
 
         app.in_background(lambda: getattr(jobs, what)(run), done)
+
+    def confirm_stop(self, run: Path) -> None:
+        """Stop a run after a question."""
+        if why := self.why_not("stop", run):
+            self._app.place.cannot(why)
+            return
+        question = f"Stop {run.name}?\nIt saves its state first; r resumes it."
+        self._app.ask_confirm(question, "Stop it", lambda: self.ask_run("stop", run))
 
     def _run(self, arguments: argparse.Namespace, command: Line) -> None:
         if arguments.skip_check:  # rare, and the command line does it

@@ -10,6 +10,7 @@ from typing import Protocol
 
 from hftune.asking.client import WorkerClient, WorkerDied
 from hftune.asking.conversation import Conversation
+from hftune.asking.protocol import Id
 
 Job = Callable[[WorkerClient], None]
 KILLED = "signal 9"
@@ -42,10 +43,10 @@ class Link:
         """Have a job carried out after those before it."""
         self._jobs.put(job)
 
-    def cancel(self) -> None:
-        """Stop the answer that is being written; its last events still come."""
+    def cancel(self, request: Id = None) -> None:
+        """Stop a request, or (None) whatever the worker does; its last events still come."""
         if self._client is not None:  # writing to a pipe may wait
-            threading.Thread(target=_cancel, args=(self._client,), name="ask-stop", daemon=True).start()
+            threading.Thread(target=_cancel, args=(self._client, request), name="ask-stop", daemon=True).start()
 
     def end(self) -> None:
         """End the process, whatever it does; jobs that wait are not carried out."""
@@ -85,6 +86,6 @@ def _explained(error: WorkerDied) -> str:
     return f"Perhaps the machine ran out of memory. {error.hint}" if KILLED in error.message else error.hint
 
 
-def _cancel(client: WorkerClient) -> None:
+def _cancel(client: WorkerClient, request: Id) -> None:
     with suppress(WorkerDied):
-        client.request("cancel")
+        client.cancel(request)

@@ -96,6 +96,19 @@ class Conversation:
             request = self.client.request("generate", model=self.name, messages=asked, decoding=self.decoding.to_dict())
         return self._answer(request, text, show)
 
+    def explain(self, text: str, method: str, show: Show) -> Event | None:
+        """Ask why a text is labelled as it is; returns the explanation, None when it was cancelled.
+
+        Ctrl-C cancels it. Raises AskFailed when it cannot be explained, UsageError and RequestError as `ask` does.
+        """
+        pair = self._pair(text) if self.model.get("pairs") else None
+        texts = {"text": text} if pair is None else {"text": pair[0], "pair": pair[1]}
+        request = self.client.request("explain", model=self.name, methods=[method], **texts)
+        data, last = self._follow(request, show)
+        if last["event"] == "error":
+            raise AskFailed(last["message"], last["hint"], last.get("code", ""))
+        return data
+
     def retry(self, show: Show) -> Event | None:
         """Ask the last thing again, forgetting its answer."""
         if self._last is None:

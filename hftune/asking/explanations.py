@@ -41,31 +41,31 @@ def bracketed(piece: str, share: float) -> str:
     return f"[{piece}]" if share > 0 else f"{{{piece}}}"
 
 
-def explanation_lines(record: Record) -> Iterator[str]:
-    """Yield the tables of an explanation."""
+def explanation_lines(record: Record, most: int | None = WORDS) -> Iterator[str]:
+    """Yield the tables of an explanation; `most`: words that are shown, None for all of them."""
     yield f"  {sanitize(record['label'])} {figure(record['share'])}; + speaks for it, - against it"
     yield from (f"  {sanitize(note)}" for note in record["notes"])
     yield ""
-    yield from word_lines(record)
+    yield from word_lines(record, most)
     yield ""
     yield from belief_lines(record)
 
 
-def word_lines(record: Record) -> Iterator[str]:
+def word_lines(record: Record, most: int | None = WORDS) -> Iterator[str]:
     """Yield a table of the words that did most, with each method's values; of one method with bars."""
     methods, order = record["methods"], word_order(record)
     widths = [max(10, len(one["title"])) for one in methods]
     yield f"  {pad('word', WORD)} " + " ".join(
         f"{one['title']:>{width}}" for one, width in zip(methods, widths, strict=True)
     )
-    for place in order[:WORDS]:
+    for place in order[:most]:
         cells = (f"{one['values'][place]:>+{width}.3f}" for one, width in zip(methods, widths, strict=True))
         line = f"  {pad(sanitize(record['words'][place]), WORD)} {' '.join(cells)}"
         if len(methods) == 1:
             line += "  " + pad(_bar(methods[0]["values"], place), BAR)
         yield clip(f"{line}  {pieces_of(record, place)}".rstrip(), COLUMNS)
-    if len(order) > WORDS:
-        yield f"  … and {len(order) - WORDS} more words that did less"
+    if most is not None and len(order) > most:
+        yield f"  … and {len(order) - most} more words that did less"
 
 
 def word_order(record: Record) -> list[int]:

@@ -64,7 +64,7 @@ def walk(folder: Path) -> str:
     app.press("1")
     app.shows("zreason")
     app.press("gcwhat is it?\r")
-    app.shows("lgood", "lbad")
+    app.shows("lgood", "lbad", "toward lgood")
     app.press("/recipes\r")
     app.shows("frecipe")
     app.press("e")

@@ -11,6 +11,7 @@ from textual.binding import Binding, BindingType
 from textual.containers import Vertical
 from textual.screen import Screen
 
+from ..counts import counted
 from ..drawing import Words, line, plain
 from ..messages import PromptLeft, PromptSubmitted, TranscriptScrolled
 from ..widgets.header import Header
@@ -172,7 +173,7 @@ class Place(Screen[None]):
     def update_now(self) -> None:
         """Draw what is true now, without waiting for the timer."""
         self._last_refresh = self.app.monotonic()
-        self.query_one(Header).show(self.breadcrumb(), self.app.counts(), self.app.machine_text)
+        self.query_one(Header).show(self.breadcrumb(), counted(self.app.store.counts), self.app.machine_text)
         if self.has_class("-too-small"):
             self._say_too_small()
         else:

@@ -6,7 +6,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar
 
-from textual import events, on
+from textual import events
 from textual.app import ComposeResult
 from textual.binding import Binding, BindingType
 
@@ -15,6 +15,7 @@ from hftune.errors import HftuneError
 from ..answers import Target, newest_target, targets_of
 from ..asking import Session
 from ..chat_commands import ChatCommands, checkpoint
+from ..chat_explaining import CLASSIFIES, WRITES, ChatExplaining
 from ..chat_states import NO_RUN, PHASE_MARKS, introduction, names, phase_line, same_run, why_nothing_yet
 from ..commands import Line
 from ..drawing import Words, plain
@@ -23,7 +24,8 @@ from ..widgets.markdown_view import MarkdownView
 from ..widgets.rows import answer_text
 from ..widgets.transcript import Transcript
 from ..widgets.wrapped import wrap
-from .base import STYLES, Place
+from .base import STYLES
+from .finding import FindingPlace
 from .palette import Entry, Palette
 
 PHASE_ROWS = 4
@@ -32,12 +34,13 @@ LOOK_SECONDS = 1.0  # between looks for the first checkpoint
 OTHER_RUNS = 50
 
 
-class ChatScreen(Place):
+class ChatScreen(FindingPlace):
     """One conversation, that of the session; it stays while other places are shown."""
 
     NAME: ClassVar[str] = "chat"
     TITLE: ClassVar[str] = "chat"
     HINTS: ClassVar[tuple[tuple[str, str], ...]] = (("b", "Base"), ("v", "Other"), ("y", "Copy"))
+    CLASSIFIER_HINTS: ClassVar[tuple[tuple[str, str], ...]] = (("m", "Method"), ("t", "Table"), ("b", "Base"))
     STARTS_IN_PROMPT: ClassVar[bool] = True
     DEFAULT_CSS = """
     ChatScreen #chat-about { height: auto; margin-bottom: 1; }
@@ -52,14 +55,13 @@ class ChatScreen(Place):
         Binding("v", "choose", "another checkpoint or run", id="chat.choose"),
         Binding("y", "copy", "copy the last answer", id="chat.copy"),
         Binding("R", "retry", "ask the last thing again", id="chat.retry"),
-        Binding("m", "markdown", "read answers as Markdown, or as they are", id="chat.markdown"),
-        Binding("f", "find", "find in the transcript", id="chat.find"),
-        Binding("n", "match(-1)", "the place before with what was found", id="chat.next"),
-        Binding("N", "match(1)", "the place after", id="chat.previous"),
+        Binding("m", "other_reading", "explain by another method; writers: Markdown or not", id="chat.markdown"),
+        Binding("t", "table", "the last explanation with all its numbers", id="chat.table"),
     ]
 
     def __init__(self) -> None:
         super().__init__()
+        self.explaining = ChatExplaining(self)
         self._commands = ChatCommands(self)
         self._waits_for: Path | None = None  # a run without a model yet
         self._why: tuple[str, str] = ("", "")
@@ -100,6 +102,10 @@ class ChatScreen(Place):
     @property
     def _target(self) -> Target | None:
         return self.session.main.target if self.session.main is not None and self._waits_for is None else None
+
+    @property
+    def _does(self) -> str | None:
+        return self.session.main.about.get("task") if self.session.main is not None else None
 
     def _open(self, target: Target, chosen: bool) -> None:
         self._waits_for, self._chosen = None, chosen
@@ -230,6 +236,8 @@ class ChatScreen(Place):
             about = self._about(bool(session.exchanges))
             if changed:
                 self.query_one(Transcript).show(items)
+        if changed:
+            self.prompt.set_hints(self.CLASSIFIER_HINTS if self._does == CLASSIFIES else self.HINTS)
         if changed and self.has_class("-markdown"):
             self.call_later(self.query_one(MarkdownView).show, items)
         self._say_about(about)
@@ -296,11 +304,11 @@ class ChatScreen(Place):
     # Keys
 
     def action_back(self) -> None:
-        if self.stop_answer():
+        if self.stop_answer() or self.session.explaining.cancel():
             self.say("stopped")
             return
         if self.query_one(Transcript).looked_for:
-            self._forget_found()
+            self.forget_found()
             return
         run = self.run_in_front()
         self.app.go("watch", run=run) if run is not None else self.app.go("runs")
@@ -358,55 +366,27 @@ class ChatScreen(Place):
         else:
             self.to_end()
 
-    async def action_markdown(self) -> None:
+    def action_table(self) -> None:
+        self.explaining.open_table()
+
+    async def action_other_reading(self) -> None:
         main, shown = self.session.main, self.has_class("-markdown")
-        if not shown and (main is None or main.about.get("task") != "text-generation"):
-            self.cannot(
-                "Markdown is for a model that writes" + ("" if main is None else f": {main.target.name} does not")
-            )
-            return
-        in_body = self.focused is self.query_one(Transcript) or self.focused is self.query_one(MarkdownView)
-        self.set_class(not shown, "-markdown")
-        view = self.query_one(MarkdownView)
-        if shown:
-            await view.clear()
+        if self._does == CLASSIFIES and not shown:
+            self.explaining.go_on()
+        elif self._does == WRITES or shown:
+            await self._read_markdown(not shown)
+        elif main is None:
+            self.cannot("no model is asked yet: v chooses one")
         else:
+            self.cannot(f"Markdown is for a model that writes: {main.target.name} does not")
+
+    async def _read_markdown(self, wanted: bool) -> None:
+        in_body = self.focused is self.query_one(Transcript) or self.focused is self.query_one(MarkdownView)
+        self.set_class(wanted, "-markdown")
+        view = self.query_one(MarkdownView)
+        if wanted:
             await view.show(tuple(self.session.items))
+        else:
+            await view.clear()
         if in_body:
             self.focus_body()
-
-    # Finding
-
-    def action_find(self) -> None:
-        if self.has_class("-markdown"):
-            self.cannot("words are found in answers as they are: m shows them so")
-        else:
-            self.query_one(Finder).open()
-
-    @on(Finder.Typed)
-    def _look_for(self, message: Finder.Typed) -> None:
-        message.stop()
-        transcript = self.query_one(Transcript)
-        if not message.ended:
-            found = transcript.look_for(message.text)
-            self.say(f"{found} found · Enter goes there · Esc forgets it" if message.text else "")
-            return
-        transcript.focus()
-        if message.text:
-            self.action_match(-1)
-        else:
-            self._forget_found()
-
-    def _forget_found(self) -> None:
-        self.query_one(Transcript).look_for("")
-        self.say("")
-
-    def action_match(self, by: int) -> None:
-        transcript = self.query_one(Transcript)
-        if not transcript.looked_for:
-            self.cannot("f first says what is to be found")
-            return
-        place = transcript.next_match(by)
-        self.say(
-            "found nowhere" if place is None else f"{place[0]} of {place[1]} · n before · N after · Esc forgets it"
-        )

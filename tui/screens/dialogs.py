@@ -51,13 +51,14 @@ class Reading(ModalScreen[None]):
         Binding("pageup", "scroll(-10)", "a page up", id="reading.page_up"),
     ]
 
-    def __init__(self, title: str, text: str | Content) -> None:
+    def __init__(self, title: str, text: str | Content, wide: bool = False) -> None:
+        """`wide`: lines of 79 columns have room in a terminal of 80."""
         super().__init__()
-        self.heading, self.text = title, text
+        self.heading, self.text, self.wide = title, text, wide
 
     def compose(self) -> ComposeResult:
         """Lay it out."""
-        with Vertical(classes="dialog reading"):
+        with Vertical(classes="dialog reading wide" if self.wide else "dialog reading"):
             yield Words(line((self.heading, "bold $primary"), ("   Esc closes", "$muted")))
             with VerticalScroll(can_focus=False):
                 yield Words(self.text)

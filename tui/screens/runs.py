@@ -16,6 +16,7 @@ from textual.containers import Horizontal, Vertical
 from hftune.errors import HftuneError
 from hftune.figures import duration, many
 
+from ..counts import counted
 from ..drawing import Words, line
 from ..first_look import FirstLook, measured_seconds
 from ..folder import RunRow
@@ -127,7 +128,7 @@ class RunsScreen(Place):
             self.query_one(RunTable).action_page(pages)
 
     def status_line(self) -> str:
-        return f"hftune · {self.app.counts()}"
+        return f"hftune · {counted(self.app.store.counts)}"
 
     def arrive(self, **what: Any) -> None:
         """Show the list; `run` puts the cursor on one."""

@@ -11,11 +11,11 @@ from hftune.figures import many
 
 from ..answers import Answer, Exchange, Item, Notice
 from ..drawing import columns_of, pad, sanitize
+from . import explained
 from .wrapped import Wrapped, wrap
 
-Piece = tuple[str, str]
-Row = tuple[Piece, ...]
-KINDS = ("asked", "muted", "first", "heading", "warning", "wrong", "match")
+Row = explained.Row
+KINDS = ("asked", "muted", "first", "heading", "warning", "wrong", "match", *explained.KINDS)
 
 BESIDE_COLUMNS = 110  # of a terminal from which on two answers stand beside each other
 QUESTION_ROWS = 12
@@ -82,7 +82,7 @@ def answer_rows(answer: Answer, text: Wrapped, columns: int) -> list[Row]:
     rows: list[Row] = []
     longest = max(12, min(LONGEST_BAR, columns - AROUND_BAR))
     if answer.prediction is not None:
-        rows += _bars(prediction_lines(answer.prediction, longest))
+        rows += _bars(prediction_lines(answer.prediction, longest)) + explained.explanation_rows(answer, columns)
     elif answer.filling is not None:
         rows += _bars(filling_lines(answer.filling, longest))
     elif answer.text:

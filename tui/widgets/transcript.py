@@ -44,6 +44,8 @@ class Transcript(ScrollView, can_focus=True):
         & > .transcript--heading { color: $primary; }
         & > .transcript--warning { color: $warning; }
         & > .transcript--wrong { color: $error; }
+        & > .transcript--for { color: $primary; text-style: bold; }
+        & > .transcript--against { color: $accent; text-style: bold; }
         & > .transcript--match { text-style: bold reverse; }
     }
     """

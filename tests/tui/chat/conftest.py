@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import shutil
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,8 @@ import pytest
 from hftune_tui.asking import Session
 
 from hftune.asking.client import WorkerClient
+
+from .pilot import CLS, GEN, Chat, fake
 
 SECONDS = 30
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_worker.py"))
@@ -97,3 +101,33 @@ def real_generator(tmp_path: Path, tiny_gpt2_folder: Path) -> Path:
     }
     (run / "recipe.yaml").write_text(json.dumps(recipe), encoding="utf-8")
     return run
+
+
+@pytest.fixture
+def chatting(opened: Any, started: Any) -> Callable[..., Any]:
+    """Open the app; no worker is left when it ends."""
+
+    @asynccontextmanager
+    async def open_chat(size: tuple[int, int] = (80, 24), **options: Any) -> AsyncIterator[Chat]:
+        async with opened(size=size, **{"connect": started, **options}) as (app, pilot):
+            try:
+                yield Chat(app, pilot)
+            finally:
+                for place in app.places.values():
+                    place.leave()
+        limit = time.monotonic() + SECONDS
+        while any(psutil.pid_exists(client.process_id) for client in started.clients):
+            assert time.monotonic() < limit, "a worker is left"
+            await asyncio.sleep(0.005)
+
+    return open_chat
+
+
+@pytest.fixture
+def gen(make_run: Any) -> Path:
+    return fake(make_run(GEN, model=True, checkpoints=(10, 20)))
+
+
+@pytest.fixture
+def cls(make_run: Any) -> Path:
+    return fake(make_run(CLS, model=True), task="text-classification")

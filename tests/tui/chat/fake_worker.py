@@ -1,23 +1,25 @@
 """A worker with the real protocol and models that need no torch: `python fake_worker.py RUN[@step]`.
 
 What a model is stands in the run directory's fake.json: {"task", "style", "labels", "pairs", "problem_type"}. There may
-be files in it: `hold` keeps loading from going on until it is gone; `broken` makes loading fail with its text. What a
-generator is asked decides what it does, see `FakeModel.generate`.
+be files in it: `hold` keeps loading from going on until it is gone; `broken` makes loading fail with its text;
+`no-captum` holds the error of a package that explanations need. What a model is asked decides what it does, see
+`FakeModel.generate` and `explain`.
 """
 
 from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import sys
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from hftune.asking.protocol import IMPORT_SECONDS, Events, Request
-from hftune.errors import RunError
+from hftune.asking.protocol import IMPORT_SECONDS, Events, Request, RequestError
+from hftune.errors import RunError, UsageError
 from hftune.inference.worker import Worker, take_over_stdout
 from hftune.runs.reader import split_step
 
@@ -104,6 +106,45 @@ class FakeModel:
         })  # fmt: skip
 
 
+def explain(
+    model: FakeModel, body: Mapping[str, Any], note: Callable[[str], None], cancelled: Callable[[], bool]
+) -> dict[str, Any] | None:
+    """Give a word its place's value, or do what the text says: endless (until it is cancelled), wordless, nan, long."""
+    (method,) = body["methods"]
+    text = "\n".join(body[key] for key in ("text", "pair") if key in body)
+    with (model.run / "explained").open("a", encoding="utf-8") as file:
+        file.write(f"{method} {text}\n")
+    missing = model.run / "no-captum"
+    if missing.exists():
+        raise RequestError("not-available", missing.read_text(encoding="utf-8"), "pip install 'hftune[explain]'")
+    note(f"{method}: words")
+    while text.startswith("endless") and not cancelled():
+        time.sleep(0.002)
+    if cancelled():
+        return None
+    if text.startswith("wordless"):
+        raise UsageError("there is no word to explain", hint="Give a text.")
+    labels = model.about.get("labels", ["negative", "positive"])
+    if method == "counterfactual":
+        edits = [{"place": 0, "old": text.split()[0], "new": "good"}, {"place": 1, "old": "not", "new": ""}]
+        flipped = {"text": f"good {text}", "edits": edits, "label": labels[-1], "share": 0.71}
+        found = [] if text.startswith("sure") else [flipped]
+        return {"counterfactuals": {"text": text, "label": labels[0], "share": 0.8, "found": found, "passes": 9}}
+    places = [(match.start(), match.end()) for match in re.finditer(r"[\u4e00-\u9fff]|[^\s\u4e00-\u9fff]+", text)]
+    values = [float("nan") if "nan" in text else 0.9 - 0.4 * (place % 5) for place in range(len(places))]
+    figures = dict.fromkeys(("deletion", "insertion", "comprehensiveness", "sufficiency"), 0.25)
+    title = method.upper() if method in ("lime", "shap") else method.replace("-", " ")
+    said = {"method": method, "title": title, "values": values, "faithfulness": figures, "stability": 1.0,
+            "completeness_error": None, "passes": 9, "seconds": 0.1}  # fmt: skip
+    words = [text[start:end] for start, end in places]
+    return {
+        "text": text, "label": labels[0], "share": 0.803, "words": words, "spans": places, "pieces": words,
+        "owners": list(range(len(words))), "methods": [said], "chance": figures, "agreement": {},
+        "best": None if method == "lime" else method,
+        "notes": ["only the first 64 of 90 tokens are explained"] if "cut" in text else [],
+    }  # fmt: skip
+
+
 def _endless(asked: str):  # type: ignore[no-untyped-def]
     """One word every few milliseconds until it is cancelled."""
     for _ in range(100_000):
@@ -154,7 +195,7 @@ def main() -> None:
         return Path(name), step
 
     requests = os.fdopen(os.dup(0), "rb")
-    FakeWorker(requests, events, find, find(sys.argv[1])).serve()
+    FakeWorker(requests, events, find, find(sys.argv[1]), explain).serve()
 
 
 if __name__ == "__main__":

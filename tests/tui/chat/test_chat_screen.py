@@ -2,123 +2,21 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 from hftune_tui.answers import Notice, Target
-from hftune_tui.screens.chat import ChatScreen
 from hftune_tui.widgets.markdown_view import MarkdownView
 from hftune_tui.widgets.transcript import Transcript
 from textual.widgets import Input
 
 from hftune.asking.client import WorkerClient
 
-SECONDS = 30
-RECIPE = "name: it\nmodel: hftune:minilm-l6\ntask: text-classification\ndata:\n  source: hftune:movie-reviews\n"
-GEN, CLS = "gen-20260101-000000-a1b2", "cls-20260102-000000-c3d4"
-
-
-def _joined(text: str) -> str:
-    return " ".join(text.split())
-
-
-class Chat:
-    """The app with its chat in front, and what a test does in it."""
-
-    def __init__(self, app: Any, pilot: Any) -> None:
-        self.app, self.pilot = app, pilot
-
-    @property
-    def screen(self) -> ChatScreen:
-        found = self.app.places["chat"]
-        assert isinstance(found, ChatScreen)
-        return found
-
-    @property
-    def session(self) -> Any:
-        return self.screen.session
-
-    def shown(self) -> str:
-        strips = self.app.screen._compositor.render_strips()
-        return "\n".join("".join(segment.text for segment in strip).rstrip() for strip in strips)
-
-    async def until(self, true: Callable[[], Any]) -> None:
-        limit = time.monotonic() + SECONDS
-        while not true():
-            assert time.monotonic() < limit, f"it did not come true\n{self.shown()}\n{self.session.phase}"
-            await self.pilot.pause()
-            await asyncio.sleep(0.005)
-
-    async def sees(self, *words: str) -> None:
-        """Wait until words are on the screen, wherever its rows break."""
-        await self.until(lambda: all(_joined(each) in _joined(self.shown()) for each in words))
-
-    async def open(self, run: Path | None = None, **what: Any) -> None:
-        self.app.go("chat", **({"run": run} if run else {}), **what)
-        await self.pilot.pause()
-
-    async def ready(self) -> None:
-        await self.until(lambda: self.session.phase.name == "ready" and all(one.over for one in self.session.exchanges))
-        self.screen.update_now()
-        await self.pilot.pause()
-
-    async def types(self, text: str, settle: bool = True) -> None:
-        """Write in the prompt and press Enter."""
-        self.screen.prompt.enter(text)
-        await self.pilot.press("enter")
-        await self.pilot.pause()
-        if settle:
-            await self.ready()
-
-    async def body(self, *keys: str) -> None:
-        """Press keys outside the prompt."""
-        self.screen.focus_body()
-        await self.pilot.pause()
-        await self.pilot.press(*keys)
-        await self.pilot.pause()
-
-
-@pytest.fixture
-def chatting(opened: Any, started: Any) -> Callable[..., Any]:
-    """Open the app; no worker is left when it ends."""
-
-    @asynccontextmanager
-    async def open_chat(size: tuple[int, int] = (80, 24), **options: Any) -> AsyncIterator[Chat]:
-        async with opened(size=size, **{"connect": started, **options}) as (app, pilot):
-            try:
-                yield Chat(app, pilot)
-            finally:
-                for place in app.places.values():
-                    place.leave()
-        limit = time.monotonic() + SECONDS
-        while any(psutil.pid_exists(client.process_id) for client in started.clients):
-            assert time.monotonic() < limit, "a worker is left"
-            await asyncio.sleep(0.005)
-
-    return open_chat
-
-
-@pytest.fixture
-def gen(make_run: Any) -> Path:
-    return fake(make_run(GEN, model=True, checkpoints=(10, 20)))
-
-
-@pytest.fixture
-def cls(make_run: Any) -> Path:
-    return fake(make_run(CLS, model=True), task="text-classification")
-
-
-def fake(run: Path, **about: Any) -> Path:
-    (run / "fake.json").write_text(json.dumps(about), encoding="utf-8")
-    return run
-
+from .pilot import CLS, GEN, RECIPE, fake
 
 # States
 
@@ -130,7 +28,7 @@ async def test_without_a_run_it_says_how_to_get_one_and_keeps_what_was_written(c
         await chat.types("hello", settle=False)
         await chat.sees("! There is no run to ask.")
         assert chat.screen.prompt.text == "hello" and not chat.session.exchanges
-        for key in ("b", "v", "y", "R", "m", "n"):
+        for key in ("b", "v", "y", "R", "m", "t", "n"):
             await chat.body(key)
             assert "! " in chat.shown() or "✗ " in chat.shown(), key
         assert chat.app.return_code is None
@@ -559,12 +457,12 @@ async def test_m_reads_answers_as_markdown_while_they_come(chatting: Any, gen: P
         assert not chat.screen.query_one(MarkdownView).children
 
 
-async def test_markdown_is_for_models_that_write(chatting: Any, cls: Path) -> None:
+async def test_markdown_is_for_models_that_write(chatting: Any, make_run: Any) -> None:
     async with chatting() as chat:
-        await chat.open(cls)
+        await chat.open(fake(make_run(GEN, model=True), task="fill-mask"))
         await chat.ready()
         await chat.body("m")
-        await chat.sees("! Markdown is for a model that writes: cls-c3d4 does not")
+        await chat.sees("! Markdown is for a model that writes: gen-a1b2 does not")
 
 
 async def test_f_finds_and_n_goes_on(chatting: Any, gen: Path) -> None:

@@ -1,4 +1,4 @@
-"""What the chat looks like: Chinese text, emoji and bars stand where they should."""
+"""What the chat looks like: Chinese text, emoji, bars and marked words stand where they should."""
 
 from __future__ import annotations
 
@@ -30,7 +30,8 @@ def test_asking_a_classifier_in_chinese(
         await pilot.press("enter")
         session = screen.session
         for _ in range(3000):  # half a minute
-            if session.phase.name == "ready" and session.exchanges and all(one.over for one in session.exchanges):
+            found = session.exchanges[0].answers[0].explanation if session.exchanges else None
+            if found is not None and found.record is not None:
                 break
             await asyncio.sleep(0.01)
         app.store.poll_once()
