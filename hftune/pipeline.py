@@ -17,6 +17,7 @@ from safetensors import SafetensorError
 from hftune import methods, tasks
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
+from hftune.energy.meter import Meter
 from hftune.errors import ModelError, Problem, RecipeError, RunError
 from hftune.methods import Method
 from hftune.modeling.loading import load_config
@@ -24,9 +25,11 @@ from hftune.modeling.resolve import ResolvedModel, resolve_model
 from hftune.modeling.tokenizer import load_tokenizer
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
-from hftune.runs.reader import lasting_name
+from hftune.runs.consumption import consumed
+from hftune.runs.reader import lasting_name, read_events
 from hftune.runs.writer import RunWriter
 from hftune.tasks import Notice, Prepared, Task
+from hftune.training.consumption import Consumption, grid_of
 from hftune.training.device import is_out_of_memory, open_accelerator
 from hftune.training.environment import describe_environment, describe_recipe
 from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
@@ -55,7 +58,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
     them InterruptedRun when the run was asked to stop or pause, and RunError when something that the bits depend on
     changed since the attempt before, unless `allow_inexact`. `look` says what is doubtful about the data.
     """
-    with _clear_errors(run):
+    with _clear_errors(run), Meter(grid_of(recipe.energy)) as meter:
         require_trackers(recipe.training)
         found = _find(recipe, run)
         environment = _environment(recipe, found)
@@ -70,8 +73,9 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         progress = take_up(setup, learner, start, inexact)
         _announce(setup, model, progress)
         identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
-        progress = fit(setup, learner, progress, identity)
-        return _finish(setup, model, progress)
+        consumption = Consumption(setup, learner, meter if found.accelerator.is_main_process else None)
+        progress = fit(setup, learner, progress, identity, consumption)
+        return _finish(setup, model, progress, consumption)
 
 
 def make_setup(recipe: Recipe, run: RunWriter) -> tuple[Setup, PreTrainedModel]:
@@ -139,7 +143,7 @@ def _environment(recipe: Recipe, found: _Found) -> dict[str, Any]:
     return describe_environment(recipe, found.splits, found.base, found.tokenizer, found.accelerator, found.precision)
 
 
-def _finish(setup: Setup, model: PreTrainedModel, progress: Progress) -> Figures:
+def _finish(setup: Setup, model: PreTrainedModel, progress: Progress, consumption: Consumption) -> Figures:
     """Keep the best model, score it, and write the result; rank 0 alone."""
     if not setup.accelerator.is_main_process:
         return {}
@@ -149,6 +153,10 @@ def _finish(setup: Setup, model: PreTrainedModel, progress: Progress) -> Figures
     save_model(setup, model)
     run.set_state(status="evaluating", phase="evaluating")
     figures = final_figures(setup, model, progress, step)
+    if "test" in figures:
+        consumption.evaluated("test")
+    if consumption.tell(progress.step) is not None and (used := consumed(read_events(run.path))) is not None:
+        run.write_json(layout.ENERGY, used.to_dict())
     warnings = doubts(setup)
     run.write_json(layout.METRICS, {**figures, "warnings": warnings} if warnings else figures)
     run.emit("result", metrics=figures, best_step=step, global_step=progress.step)

@@ -12,6 +12,7 @@ from hftune.figures import duration, figure
 from hftune.output import Output
 from hftune.recipe.load import load_recipe
 from hftune.runs import layout
+from hftune.runs.consumption import read_consumed
 from hftune.runs.reader import short_name
 from hftune.sanitize import sanitize
 
@@ -31,6 +32,8 @@ def say_done(run: Path, metrics: Metrics, output: Output, seconds: float | None 
     warnings = _metrics_file(run).get("warnings")
     for warning in warnings if isinstance(warnings, list) else ():
         output.say(f"  ! {sanitize(warning)}")
+    if (used := read_consumed(run)) is not None:
+        output.say(f"  energy  {used.tell()}")
     output.say(f"  run   {sanitize(run)}")
     say_next(run, output)
 

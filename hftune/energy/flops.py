@@ -16,8 +16,6 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
-LENGTHS = 3
-
 
 @dataclass(frozen=True)
 class RowCost:
@@ -34,15 +32,17 @@ class RowCost:
         return float((a + b * tokens + c * tokens**2).sum())
 
 
-def row_cost(work: Callable[[int], object], longest: int) -> RowCost:
-    """Return what a row costs; `work(length)` passes one row of so many tokens, at most `longest`, through a model."""
+def row_cost(work: Callable[[int], object], lengths: Sequence[int]) -> RowCost:
+    """Return what a row costs; `work(length)` passes one row of so many tokens through a model.
+
+    `lengths`: one to three, all different; of fewer than three the cost is taken to be a simpler function of length.
+    """
     import numpy as np
 
-    lengths = sorted({max(1, round(share * longest)) for share in (0.25, 0.5, 1.0)})
     counts = [count(partial(work, length)) for length in lengths]
-    found = np.polyfit(lengths, counts, len(lengths) - 1)[::-1]
-    padded = [*found.tolist(), 0.0, 0.0][:LENGTHS]
-    return RowCost((padded[0], padded[1], padded[2]))
+    found = np.polyfit(lengths, counts, len(lengths) - 1)[::-1].tolist()
+    a, b, c = [*found, 0.0, 0.0][:3]
+    return RowCost((a, b, c))
 
 
 def count(work: Callable[[], object]) -> int:

@@ -52,6 +52,19 @@ class Usage:
             flops=None if self.flops is None else self.flops * factor,
         )
 
+    def since(self, before: Usage) -> Usage:
+        """Return what was used after `before`, an earlier reading of the same meter."""
+        both = self.flops is not None and before.flops is not None
+        return replace(
+            self,
+            cpu_wh=self.cpu_wh - before.cpu_wh,
+            gpu_wh=self.gpu_wh - before.gpu_wh,
+            ram_wh=self.ram_wh - before.ram_wh,
+            co2_g=self.co2_g - before.co2_g,
+            seconds=self.seconds - before.seconds,
+            flops=(self.flops or 0) - (before.flops or 0) if both else None,
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the usage as JSON holds it, with its sum and its error."""
         return {**asdict(self), "wh": self.wh, "error": self.error}
@@ -59,7 +72,10 @@ class Usage:
     @classmethod
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Return a usage from JSON; what it does not know is left out. Raises TypeError for what is none."""
-        return cls(**{field.name: record[field.name] for field in fields(cls) if field.name in record})
+        known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
+        if not all(isinstance(value, str if name == "how" else int | float | None) for name, value in known.items()):
+            raise TypeError("figures of energy are numbers")
+        return cls(**known)
 
     def tell(self) -> str:
         """Return the usage as words: `estimate: 0.83 Wh, 0.32 g CO2, 41.2 TFLOPs`."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
 from hftune import methods, tasks
+from hftune.energy.usage import Usage
 from hftune.figures import duration, size
 from hftune.recipe.schema import Recipe
 from hftune.recipe.validate import with_training
@@ -25,6 +26,7 @@ if TYPE_CHECKING:
 
     from hftune.data.batches import Indices
     from hftune.runs.writer import RunWriter
+    from hftune.training.consumption import Consumption
     from hftune.training.progress import Plan
     from hftune.training.step import Learner, Setup
 
@@ -38,6 +40,8 @@ class Estimate:
     """Seconds are of training and evaluating, without loading and saving; `error` is about two standard errors.
 
     `search_seconds`: those of the range test that `learning_rate: auto` adds.
+    `usage`: energy, CO2 and operations of training and evaluating, at the rate an operation of the measured steps; None
+    where no meter tells.
     `memory_bytes`: the most this process held (of an accelerator: its tensors). `disk_bytes`: the checkpoints that are
     kept, one being written, and the model. `seconds` is an upper bound when early stopping or a target loss may end it.
     """
@@ -57,6 +61,7 @@ class Estimate:
     threads: int
     notices: tuple[Notice, ...] = ()
     search_seconds: float = 0.0
+    usage: Usage | None = None
 
     @property
     def seconds(self) -> float:
@@ -74,6 +79,7 @@ class Estimate:
             f"(measured: {self.measured_steps} steps, {self.device}, {self.precision}, {self.threads} threads{unsure})",
             f"memory      about {size(self.memory_bytes)}",
             f"disk        about {size(self.disk_bytes)} (a checkpoint: {size(self.checkpoint_bytes)})",
+            *([f"energy      {self.usage.tell()} ({self.usage.how})"] if self.usage is not None else []),
         ]
 
 
@@ -94,6 +100,8 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     """
     import torch
 
+    from hftune.energy.meter import Meter
+    from hftune.training.consumption import Consumption, grid_of
     from hftune.training.device import open_accelerator
     from hftune.training.lr_curve import STEP_COST, STEPS
     from hftune.training.precision import choose_precision
@@ -111,7 +119,9 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     run = cast("RunWriter", no_run)
     setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
     learner = make_learner(setup, model.to(accelerator.device).train())
-    work, seconds, all_work = _train_a_little(setup, learner, budget)
+    with Meter(grid_of(recipe.energy)) as meter:
+        consumption = Consumption(setup, learner, meter)
+        work, seconds, all_work, usage = _train_a_little(setup, learner, budget, consumption)
     train_seconds, error = extrapolate(work, seconds, all_work)
     checkpoint = _checkpoint_bytes(setup, learner)
     return Estimate(
@@ -130,6 +140,7 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
         threads=torch.get_num_threads(),
         notices=tuple(no_run.notices),
         search_seconds=train_seconds / plan.total_steps * searched,
+        usage=usage,
     )
 
 
@@ -170,8 +181,10 @@ def spread_picks(work: Sequence[float], count: int) -> list[int]:
     return [order[round(pick * (len(order) - 1) / (count - 1))] for pick in range(count)]
 
 
-def _train_a_little(setup: Setup, learner: Learner, budget: float) -> tuple[list[float], list[float], list[float]]:
-    """Return tokens and seconds of each measured step, and the tokens of every step of the plan."""
+def _train_a_little(
+    setup: Setup, learner: Learner, budget: float, consumption: Consumption
+) -> tuple[list[float], list[float], list[float], Usage | None]:
+    """Return tokens and seconds of each measured step, the tokens of every step of the plan, and what all would use."""
     from hftune.training.progress import Progress
     from hftune.training.step import train_step
 
@@ -186,16 +199,18 @@ def _train_a_little(setup: Setup, learner: Learner, budget: float) -> tuple[list
         train_step(setup, learner, progress, batches[pick])
     measured: list[float] = []
     tokens: list[float] = []
+    before = consumption.usage()
     began = time.perf_counter()
     for pick in [*rest, picks[0]]:
         start = time.perf_counter()
         train_step(setup, learner, progress, batches[pick])
         measured.append(time.perf_counter() - start)
         tokens.append(work[pick])
+        consumption.trained(batches[pick], progress.per_device_batch_size)
         if len(measured) >= FEWEST_STEPS and time.perf_counter() - began > budget:
             break
     full, part = divmod(setup.plan.total_steps, len(work))
-    return tokens, measured, work * full + work[:part]
+    return tokens, measured, work * full + work[:part], consumption.estimate(before)
 
 
 def _first_epoch(setup: Setup) -> tuple[list[Indices], Any]:

@@ -12,6 +12,7 @@ from pydantic_core import PydanticUndefined
 
 from hftune.recipe.schema import (
     DataSection,
+    EnergySection,
     FittedTokenizer,
     HubSection,
     ModelSection,
@@ -39,6 +40,7 @@ def reference() -> str:
     blocks += _plugins("method", METHODS)
     blocks.append(_table("`training`", "training.", TrainingSection))
     blocks.append(_table("`hub`", "hub.", HubSection))
+    blocks.append(_table("`energy`", "energy.", EnergySection))
     return "\n\n".join(blocks) + "\n"
 
 

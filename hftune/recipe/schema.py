@@ -3,6 +3,7 @@
 Keys are the names that transformers and peft users know. What belongs to one task or one method is that plugin's own
 `Config`; here `task` and `method` are only a name and its options, checked in the second pass (validate.py).
 The `description` of each field is the reason that the recipe reference in README prints.
+Over 400 lines, so that all that a recipe can say stands in one place.
 """
 
 from __future__ import annotations
@@ -375,6 +376,30 @@ class HubSection(Section):
         return {"repo": value} if isinstance(value, str) else value
 
 
+class EnergySection(Section):
+    """What is known of the electricity that a run takes; the shorthand `energy: DEU` sets `country`."""
+
+    country: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = Field(
+        None,
+        description="where it runs (ISO 3166, three letters): what CO2 its power costs; left out: the world's mean",
+    )
+    grid_intensity: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="grams of CO2 equivalents a kWh; goes before country"
+    )
+    cpu_watts: Annotated[float, Field(gt=0)] | None = Field(
+        None,
+        description="of the processor at full load, where no counter tells; left out: by its name, else 4 a thread",
+    )
+    ram_watts: Annotated[float, Field(gt=0)] | None = Field(
+        None, description="of the memory; left out: as codecarbon assumes by its size"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_shorthand(cls, value: Any) -> Any:
+        return {"country": value} if isinstance(value, str) else value
+
+
 class Recipe(Section):
     """A whole recipe: model, task, data, method, training, and where the result is pushed to."""
 
@@ -389,4 +414,7 @@ class Recipe(Section):
     training: TrainingSection = Field(default_factory=TrainingSection, description="how the weights are trained")
     hub: HubSection | None = Field(
         None, description="push the best model there when training is done; left out: nothing leaves this machine"
+    )
+    energy: EnergySection = Field(
+        default_factory=EnergySection, description="what the meter of energy is told; it needs no network"
     )

@@ -17,6 +17,7 @@ from hftune.recipe.paths import hub_id
 from hftune.recipe.schema import (
     Choice,
     DataSection,
+    EnergySection,
     FittedTokenizer,
     HubSection,
     ModelSection,
@@ -34,12 +35,14 @@ TASKS: Registry[Any] = Registry("hftune.tasks", "task")
 METHODS: Registry[Any] = Registry("hftune.methods", "method")
 _SECTIONS: Mapping[str, type[Section]] = {
     "model": ModelSection, "data": DataSection, "training": TrainingSection, "hub": HubSection,
+    "energy": EnergySection,
 }  # fmt: skip
 _WRITTEN_AS: Mapping[Path, tuple[str, str]] = {
     ("model",): ("a Hub id, a folder, a starter, or a mapping of keys", "model: google-bert/bert-base-uncased"),
     ("model", "tokenizer"): ("a Hub id, a folder, or how to fit one", "tokenizer: {fit: characters}"),
     ("data",): ("a mapping of keys", "data: {source: hftune:movie-reviews}, or data: {files: reviews.csv}"),
     ("training",): ("a mapping of keys", "training: {num_train_epochs: 3}"),
+    ("energy",): ("a country, or a mapping of keys", "energy: DEU, or energy: {grid_intensity: 381}"),
     ("hub",): ("OWNER/NAME, or a mapping of keys", "hub: {repo: anna/my-model, private: true}"),
 }
 # These judge a model by its validation split.

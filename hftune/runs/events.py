@@ -58,6 +58,8 @@ KINDS: dict[str, tuple[str, ...]] = {
     "train": ("step", "epoch", "metrics", "timing", "nan"),
     # metrics: loss and the task's figures. timing: seconds. examples: rows evaluated.
     "eval": ("step", "epoch", "split", "examples", "metrics", "timing", "nan"),
+    # What this attempt has used up to `step` (hftune/energy/usage.py), and what the whole run was estimated to use.
+    "energy": ("step", "usage", "estimate"),
     "best": ("step", "metric", "value"),
     "checkpoint": ("step", "path", "bytes", "seconds", "reason"),
     "resume": ("step", "from", "quarantined", "inexact"),

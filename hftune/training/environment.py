@@ -56,7 +56,7 @@ def describe_environment(
 
 def describe_recipe(recipe: Recipe) -> dict[str, Any]:
     """Return dotted key -> value of all in a recipe that the bits depend on."""
-    return dict(flatten(recipe.model_dump(mode="json", exclude={"name", "description", "hub"})))
+    return dict(flatten(recipe.model_dump(mode="json", exclude={"name", "description", "hub", "energy"})))
 
 
 def find_differences(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[str]:

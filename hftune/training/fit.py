@@ -19,6 +19,7 @@ from hftune.runs.writer import RunWriter
 from hftune.training.checkpoint import OPTIMIZER, WEIGHTS, rotate, save_checkpoint
 from hftune.training.clock import Clock
 from hftune.training.collective import from_first_rank, sum_over_ranks
+from hftune.training.consumption import Consumption
 from hftune.training.device import memory_in_use
 from hftune.training.evaluation import evaluate_split
 from hftune.training.optimizer import optimizer_tensors
@@ -40,20 +41,34 @@ class Asked(Exception):  # noqa: N818 - carries a request out of an evaluation
         self.request = request
 
 
-def fit(setup: Setup, learner: Learner, progress: Progress, identity: Mapping[str, object]) -> Progress:
+def fit(
+    setup: Setup,
+    learner: Learner,
+    progress: Progress,
+    identity: Mapping[str, object],
+    consumption: Consumption | None = None,
+) -> Progress:
     """Train until the plan, early stopping or the target loss says so; return how far it came.
 
-    `identity` goes into the checkpoints' manifests. Raises InterruptedRun after a request to stop or pause was obeyed
-    (state saved), DivergedError when the loss stays not finite, ModelError when memory does not suffice.
+    `identity` goes into the checkpoints' manifests; `consumption` keeps the books of what the attempt uses. Raises
+    InterruptedRun after a request to stop or pause was obeyed (state saved), DivergedError when the loss stays not
+    finite, ModelError when memory does not suffice.
     """
-    return _Loop(setup, learner, progress, identity).run()
+    return _Loop(setup, learner, progress, identity, consumption).run()
 
 
 class _Loop:
     """The state of one attempt; `run` is the story."""
 
-    def __init__(self, setup: Setup, learner: Learner, progress: Progress, identity: Mapping[str, object]) -> None:
-        self.setup, self.plan, self.writer = setup, setup.plan, setup.run
+    def __init__(
+        self,
+        setup: Setup,
+        learner: Learner,
+        progress: Progress,
+        identity: Mapping[str, object],
+        consumption: Consumption | None,
+    ) -> None:
+        self.setup, self.plan, self.writer, self.consumption = setup, setup.plan, setup.run, consumption
         self.learner, self.progress, self.identity = learner, progress, identity
         self.saved_step = progress.step
         self.lengths = setup.prepared.splits["train"].with_format("numpy")["length"][:]
@@ -109,6 +124,8 @@ class _Loop:
         """Take a step into the books; raises HftuneError when the loss stays not finite."""
         progress = self.progress
         batch = self._batch(progress.step)
+        if self.consumption is not None:
+            self.consumption.trained(batch, progress.per_device_batch_size)
         progress.samples += len(batch)
         progress.tokens += int(self.lengths[batch].sum())
         progress.interval_loss += result.loss
@@ -135,6 +152,8 @@ class _Loop:
         timing["memory_bytes"] = memory_in_use(self.setup.accelerator.device)
         epoch = self.plan.epoch(progress.step)
         self.writer.emit("train", step=progress.step, epoch=epoch, metrics=metrics, timing=timing)
+        if self.consumption is not None:
+            self.consumption.estimate_early(progress.step, timing["elapsed_seconds"])
         self.trackers.log({f"train/{name}": value for name, value in metrics.items()}, progress.step)
         target = self.setup.recipe.training.target_loss
         if target is not None and loss < target:
@@ -170,6 +189,8 @@ class _Loop:
         if not isinstance(outcome, tuple):
             raise Asked(str(outcome))
         metrics, examples = outcome
+        if self.consumption is not None:
+            self.consumption.evaluated("validation")
         step = self.progress.step
         timing = {"seconds": watch.seconds}
         epoch = self.plan.epoch(step)
@@ -237,6 +258,8 @@ class _Loop:
             seconds=time.perf_counter() - began,
             reason=reason,
         )
+        if self.consumption is not None:
+            self.consumption.tell(progress.step)
         rotate(setup.run.path, setup.recipe.training.save_total_limit, progress.best_step)
         setup.run.set_state(phase="training")
 

@@ -23,12 +23,12 @@ MODULES = sorted(path.relative_to(APP).as_posix() for path in APP.rglob("*.py"))
 
 # What the app may use of hftune: what neither computes nor loads a model. The rest it reaches through processes.
 USABLE = {
-    "asking", "cache", "errors", "figures", "parsing", "recipe", "registry", "runs", "sanitize", "starters", "threads",
-    "verbs",
+    "asking", "cache", "energy", "errors", "figures", "parsing", "recipe", "registry", "runs", "sanitize", "starters",
+    "threads", "verbs",
 }  # fmt: skip
 HEAVY = (
     "torch", "transformers", "datasets", "numpy", "pandas", "pyarrow", "peft", "accelerate", "evaluate", "sklearn",
-    "safetensors", "huggingface_hub",
+    "safetensors", "huggingface_hub", "codecarbon",
 )  # fmt: skip
 
 # Widgets of Textual's that are used as they are. Those that show text which they were given (Static, Label, Button,
