@@ -14,6 +14,9 @@ if TYPE_CHECKING:
     from hftune.explainers._asked import Asked
 
 PACKAGES = ("captum", "sklearn")
+# Texts with words left out that a linear model is fitted to: by the number of its coefficients, within bounds. With half
+# as many, words are as faithful, but another seed ranks them less alike (Spearman 0.78 for 0.86, 24 reviews, SHAP).
+A_WORD, FEWEST, MOST = 20, 300, 600
 
 
 class MissingPackage(ModelError):  # noqa: N818 - it names what happened
@@ -24,6 +27,11 @@ def require_captum() -> None:
     """Raise MissingPackage where a package is missing."""
     if missing := [name for name in PACKAGES if find_spec(name) is None]:
         raise MissingPackage(f"explanations need {' and '.join(missing)}", hint="pip install 'hftune[explain]'")
+
+
+def samples(words: int) -> int:
+    """Return how many texts a linear model of so many words is fitted to."""
+    return min(MOST, max(FEWEST, A_WORD * words))
 
 
 def scoring(question: Asked) -> Callable[[torch.Tensor], torch.Tensor]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from hftune.explainers import Attribution
-from hftune.explainers._captum import require_captum, scoring
+from hftune.explainers._captum import require_captum, samples, scoring
 
 if TYPE_CHECKING:
     from hftune.explainers._asked import Asked
@@ -16,7 +16,6 @@ if TYPE_CHECKING:
 TITLE = "LIME"
 SEEDED = True
 TASKS = ("text-classification",)
-SAMPLES = 600
 KERNEL_WIDTH = 0.25  # of the paper's text experiments, over the cosine distance
 RIDGE = 0.01
 
@@ -29,10 +28,11 @@ def attribute(question: Asked, seed: int = 0) -> Attribution:
     from captum.attr import Lime
     from captum.attr._core.lime import get_exp_kernel_similarity_function
 
+    count = samples(len(question.words))
     whole = torch.ones(1, len(question.words))
     near = get_exp_kernel_similarity_function("cosine", kernel_width=KERNEL_WIDTH)
     method = Lime(scoring(question), interpretable_model=SkLearnRidge(alpha=RIDGE), similarity_func=near)
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
-        found = method.attribute(whole, baselines=0, n_samples=SAMPLES, perturbations_per_eval=SAMPLES)
-    return Attribution(found[0].double().numpy(), None, {"samples": SAMPLES})
+        found = method.attribute(whole, baselines=0, n_samples=count, perturbations_per_eval=count)
+    return Attribution(found[0].double().numpy(), None, {"samples": count})

@@ -10,7 +10,7 @@ from math import factorial
 from typing import TYPE_CHECKING, Any
 
 from hftune.explainers import Attribution
-from hftune.explainers._captum import require_captum, scoring
+from hftune.explainers._captum import require_captum, samples, scoring
 
 if TYPE_CHECKING:
     from hftune.explainers._asked import Asked
@@ -19,7 +19,6 @@ TITLE = "SHAP"
 SEEDED = True
 TASKS = ("text-classification",)
 EXACT_WORDS = 9  # 512 combinations: fewer than a sample of more words takes
-SAMPLES = 600
 
 
 def attribute(question: Asked, seed: int = 0) -> Attribution:
@@ -31,7 +30,7 @@ def attribute(question: Asked, seed: int = 0) -> Attribution:
     if count <= EXACT_WORDS:
         values, details = _exact(question), {"combinations": 2**count}
     else:
-        values, details = _sampled(question, seed), {"samples": SAMPLES}
+        values, details = _sampled(question, seed), {"samples": samples(count)}
     difference = float(ends[0] - ends[1])
     error = abs(float(values.sum()) - difference) / max(abs(difference), 1e-9)
     return Attribution(values, error, details)
@@ -57,10 +56,11 @@ def _sampled(question: Asked, seed: int) -> Any:
     import torch
     from captum.attr import KernelShap
 
+    count = samples(len(question.words))
     whole = torch.ones(1, len(question.words))
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(seed)
         found = KernelShap(scoring(question)).attribute(
-            whole, baselines=0, n_samples=SAMPLES, perturbations_per_eval=SAMPLES
+            whole, baselines=0, n_samples=count, perturbations_per_eval=count
         )
     return found[0].double().numpy()
