@@ -14,8 +14,8 @@ if TYPE_CHECKING:
     from hftune.explainers._asked import Asked
 
 PACKAGES = ("captum", "sklearn")
-# Texts with words left out that a linear model is fitted to, by the number of its coefficients, within bounds. With half
-# as many, words are as faithful, but another seed ranks them less alike (Spearman 0.78 for 0.86, 24 reviews, SHAP).
+# Texts with words left out that a linear model is fitted to, so many a coefficient, within bounds. With half as many
+# the words are as faithful, but another seed ranks them less alike (SHAP, 24 reviews: Spearman 0.78 instead of 0.86).
 A_WORD, FEWEST, MOST = 20, 400, 600
 
 
