@@ -28,7 +28,7 @@ from hftune.explainers import CHANCE, methods, registry
 from hftune.explainers._counterfactual import Neighbourhood, find
 from hftune.explainers._explanation import explain
 from hftune.explainers._question import Question
-from hftune.inference.predictor import Predictor
+from hftune.inference.predictor import CLASSIFIES, Predictor
 
 SENTENCE = (
     "It is a slow and tender story about two brothers who inherit a farm, and although it wanders, the acting is so "
@@ -53,7 +53,7 @@ def main() -> None:
 
 def compare(predictor: Predictor, turns: int) -> None:
     """Time each method `turns` times, in turn."""
-    names = [name for name in methods() if name != CHANCE]
+    names = [name for name in methods(CLASSIFIES) if name != CHANCE]
     words = len(Question(predictor, SENTENCE).words)
     values: dict[str, list[float]] = {name: [] for name in [*names, COUNTERFACTUAL]}
     whole: dict[str, list[float]] = {name: [] for name in values}

@@ -22,8 +22,9 @@ from hftune.explainers._counterfactual import MOST_EDITS, Neighbourhood, find
 from hftune.explainers._explanation import CHANCE_DRAWS
 from hftune.explainers._faithfulness import measure
 from hftune.explainers._question import Question
-from hftune.inference.predictor import Predictor
+from hftune.inference.predictor import CLASSIFIES, Predictor
 from hftune.inference.scoring import load_rows
+from hftune.inference.statistics import bootstrap
 
 RESAMPLES = 2000
 CONFIDENT = 0.9
@@ -65,7 +66,7 @@ def texts_of(predictor: Predictor, most: int | None) -> list[str]:
 
 def faithfulness(predictor: Predictor, texts: list[str], names: list[str] | None = None) -> dict[str, Tally]:
     """Return each method's figures over the texts."""
-    tallies = {name: Tally() for name in names or [name for name in methods() if name != CHANCE]}
+    tallies = {name: Tally() for name in names or [name for name in methods(CLASSIFIES) if name != CHANCE]}
     for text in texts:
         draws = Question(predictor, text)
         chance = float(
@@ -87,11 +88,11 @@ def faithfulness(predictor: Predictor, texts: list[str], names: list[str] | None
 
 
 def interval(values: list[float]) -> tuple[float, float]:
-    """Return the 95% percentile interval of the mean over resamples of the texts."""
-    drawn = np.random.default_rng(0).integers(0, len(values), (RESAMPLES, len(values)))
-    means = np.asarray(values)[drawn].mean(axis=1)
-    low, high = np.percentile(means, [2.5, 97.5])
-    return float(low), float(high)
+    """Return the 95% interval of the mean (bootstrap over texts)."""
+    rows = np.column_stack([values, np.ones(len(values))])
+    found = bootstrap(rows, lambda sums: {"mean": sums[..., 0] / sums[..., 1]}, RESAMPLES)["mean"]
+    assert found.low is not None and found.high is not None
+    return found.low, found.high
 
 
 def row(name: str, tally: Tally) -> str:
