@@ -305,6 +305,18 @@ VERBS: tuple[Verb, ...] = (
                 default="integrated-gradients",
                 metavar="NAME",
             ),
+            Argument(
+                ("--data",),
+                "explain the model over many rows: a split of the run's data (train, validation, test) or a file",
+                metavar="SPLIT|FILE",
+                completes="file",
+            ),
+            Argument(
+                ("--rows",),
+                "rows of --data, evenly spread (default 200; of several methods so many fewer)",
+                type=int,
+                metavar="N",
+            ),
             Argument(("--target",), "the label to explain (default: the model's answer)", metavar="LABEL"),
             Argument(
                 ("--fill-mask",),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from hftune.asking.explanations import bracketed, counterfactual_lines, explanation_lines, marked_pieces
+from hftune.commands import explain_data
 from hftune.commands.bars import drawable
 from hftune.commands.explanation_page import explanations_page
 from hftune.commands.page import require_folder, write_page
@@ -32,6 +33,8 @@ FOR, AGAINST = "bold blue", "bold dark_orange"
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Explain texts; with --json a line each."""
     wait_politely_when_busy()
+    if arguments.data or arguments.rows is not None:
+        return explain_data.execute(arguments, output)
     if arguments.method == COUNTERFACTUAL and arguments.target:
         raise UsageError("--target is for attributions", hint="A counterfactual is any other answer: leave it out.")
     names = _methods(arguments.method)

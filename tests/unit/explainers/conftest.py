@@ -21,6 +21,7 @@ from tests.unit.inference.conftest import (  # noqa: F401 - fixtures
     lstm_run,
     mask_run,
     reviews_recipe,
+    trained,
 )
 
 WORDS = ["the", "film", "was", "good", "bad", "not", "very", "plot", "awful", "lovely"]
@@ -81,3 +82,33 @@ def several_labels() -> Predictor:
 def reviews(full_run: Path) -> Predictor:  # noqa: F811
     """A BERT that has learned which of twenty words are good."""
     return Predictor.load(full_run)
+
+
+PLANTED = "three"  # a word of the tokenizer's vocabulary that says nothing of a film
+
+
+def planted_rows() -> list[dict[str, str]]:
+    """Texts that only one word tells apart: it stands somewhere in each text of `good`, and in no other."""
+    import random
+
+    draw = random.Random(0)
+    words = ["film", "movie", "plot", "story", "actor", "scene", "music", "found", "watched", "liked", "very", "some"]
+    rows = []
+    for index in range(80):
+        text = [*draw.sample(words, 5 + index % 3), draw.choice(".!")]
+        if index % 2:
+            text.insert(draw.randrange(len(text)), PLANTED)
+        rows.append({"text": " ".join(text), "label": "good" if index % 2 else "bad"})
+    return rows
+
+
+@pytest.fixture(scope="session")
+def planted_run(tmp_path_factory: pytest.TempPathFactory, reviews_recipe: dict[str, Any]) -> Path:  # noqa: F811
+    """A BERT that has learned a shortcut, and nothing else."""
+    data = {"rows": planted_rows(), "max_length": 32, "test_share": 0.3, "validation_share": 0.1}
+    return trained(tmp_path_factory.mktemp("planted"), {**reviews_recipe, "data": data})
+
+
+@pytest.fixture(scope="session")
+def planted(planted_run: Path) -> Predictor:
+    return Predictor.load(planted_run)

@@ -1,0 +1,146 @@
+"""`hftune explain RUN --data FILE|split`: a model explained over many labelled rows at once."""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from hftune.asking import surveys
+from hftune.asking.explanations import bracketed, marked_pieces
+from hftune.commands.bars import drawable
+from hftune.commands.page import require_folder, write_page
+from hftune.commands.survey_page import survey_page
+from hftune.commands.ticker import Ticker
+from hftune.errors import EXIT_DONE, UsageError, closest
+from hftune.output import Output
+from hftune.runs.reader import find_run, split_step
+from hftune.sanitize import sanitize
+
+if TYPE_CHECKING:
+    from rich.text import Text
+
+    from hftune.inference.predictor import Predictor
+
+ALL = "all"
+ROWS = 200
+FEWEST_ROWS = 20  # however many methods and labels there are
+LONGEST = 600  # characters of a mistake that are shown
+SPLITS = ("train", "validation", "test")
+FOR, AGAINST = "bold blue", "bold dark_orange"
+
+
+def check(arguments: argparse.Namespace) -> None:
+    """Raise UsageError for what does not go with --data, before anything is loaded."""
+    if not arguments.data:
+        raise UsageError("--rows without --data", hint="Rows are of a split or a file: --data test, --data FILE.")
+    if arguments.text:
+        raise UsageError("texts and --data at once", hint="Give either.")
+    if arguments.target:
+        raise UsageError("--target is for single texts", hint="With --data each label is explained: leave it out.")
+    if arguments.method == "counterfactual":
+        hint = "Counterfactuals are for single texts; with --data take a method of attribution, or all of them."
+        raise UsageError("--method counterfactual does not go with --data", hint=hint)
+    if arguments.fill_mask:
+        raise UsageError("--fill-mask is for counterfactuals, which are for single texts", hint="Leave it out.")
+    if arguments.rows is not None and arguments.rows < 1:
+        raise UsageError(f"--rows {arguments.rows}", hint="It must be 1 or more.")
+
+
+def execute(arguments: argparse.Namespace, output: Output) -> int:
+    """Explain a split or a file, and show it; with --json one object."""
+    check(arguments)
+    names = _methods(arguments.method)
+    page = Path(arguments.html) if arguments.html else None
+    if page is not None:
+        require_folder(page)
+    from hftune.inference.predictor import CLASSIFIES, Predictor
+
+    run, step = split_step(arguments.run)
+    predictor = Predictor.load(find_run(run, arguments.runs_dir), step)
+    predictor.require(CLASSIFIES)
+    record = _survey(predictor, names, arguments, output)
+    output.emit(record)
+    if not output.json:
+        for line in drawable(_lines(record), output.stdout):
+            output.say(line)
+        _say_mistakes(record, output)
+    output.note(surveys.time_text(record))
+    if page is not None:
+        write_page(page, survey_page(record))
+        output.note(f"written: {page}")
+    return EXIT_DONE
+
+
+def _methods(asked: str) -> list[str]:
+    """Return the methods of attribution that are asked for; raises UsageError for a name that there is not."""
+    from hftune.explainers import CHANCE, methods
+    from hftune.inference.predictor import CLASSIFIES
+
+    known = [name for name in methods(CLASSIFIES) if name != CHANCE]
+    if asked not in (*known, ALL):
+        raise UsageError(f"no method named {asked!r}", hint=closest(asked, [*known, ALL]))
+    return known if asked == ALL else [asked]
+
+
+def _survey(predictor: Predictor, names: list[str], arguments: argparse.Namespace, output: Output) -> dict[str, Any]:
+    from hftune.explainers._captum import require_captum
+    from hftune.explainers._labelled import label_rows
+    from hftune.explainers._survey import survey
+    from hftune.inference.scoring import load_rows
+
+    require_captum()
+    split, file = (arguments.data, None) if arguments.data.lower() in SPLITS else (None, Path(arguments.data))
+    name, dataset = load_rows(predictor, split, file, output.note)
+    with Ticker(output.stderr) as ticker:
+        rows = label_rows(predictor, name, dataset, arguments.rows or _rows(predictor, names), ticker.show)
+        return survey(predictor, rows, names, arguments.seed or 0, ticker.show).to_dict()
+
+
+def _rows(predictor: Predictor, names: Sequence[str]) -> int:
+    """Return how many rows are explained: so many fewer for several methods, and of a model asked for each label."""
+    from hftune.tasks._labels import MULTI
+
+    each = len(names) * (len(predictor.labels) if predictor.problem_type == MULTI else 1)
+    return max(FEWEST_ROWS, ROWS // each)
+
+
+def _lines(record: dict[str, Any]) -> Iterator[str]:
+    yield from surveys.head_lines(record)
+    for part in (surveys.driver_lines, surveys.shortcut_lines, surveys.length_lines, surveys.belief_lines):
+        if lines := list(part(record)):
+            yield ""
+            yield from lines
+    yield ""
+    yield surveys.mistakes_title(record)
+
+
+def _say_mistakes(record: dict[str, Any], output: Output) -> None:
+    """Print each mistake with its text marked: in colours, or in brackets where there are none."""
+    from rich.console import Console
+    from rich.text import Text
+
+    console = Console(file=output.stdout, highlight=False, width=surveys.COLUMNS)
+    plain = console.color_system is None or console.no_color
+    for one in record["mistakes"]:
+        for shown, indent in ((Text(surveys.mistake_head(one)), 2), (_marked(one, plain), 4)):
+            for line in shown.wrap(console, surveys.COLUMNS - indent):
+                line.rstrip()
+                console.print(Text(" " * indent).append_text(line), soft_wrap=True)
+
+
+def _marked(one: dict[str, Any], plain: bool) -> Text:
+    from rich.text import Text
+
+    shown = Text()
+    for piece, share in marked_pieces(one["text"], one["spans"], one["values"]):
+        clean = sanitize(piece)
+        if plain:
+            shown.append(bracketed(clean, share))
+        else:
+            shown.append(clean, style="" if share == 0 else FOR if share > 0 else AGAINST)
+    if len(shown) > LONGEST:
+        shown.truncate(LONGEST)
+        shown.append("…")
+    return shown

@@ -1,0 +1,181 @@
+"""A labelled row asked why: a value a word by each method, and what the model says with single words left out."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Collection, Mapping, Sequence
+from copy import copy
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any
+
+from hftune.explainers import CHANCE, registry
+from hftune.explainers._faithfulness import measure
+from hftune.explainers._labelled import LabelledRow
+from hftune.explainers._question import Question
+from hftune.explainers._words import Word
+from hftune.tasks._labels import MULTI, REGRESSION, SINGLE
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    from hftune.inference.predictor import Predictor
+
+    Array = np.ndarray[Any, Any]
+
+HALF = 0.5  # of the probability of a label of several that may apply together
+
+
+@dataclass(frozen=True)
+class Drop:
+    """What is left without something: the label's probability (of a regression its number); `flipped`: not given."""
+
+    share: float
+    flipped: bool
+
+
+@dataclass(frozen=True)
+class Case:
+    """A row asked for one label: `label` is its place, `values` are float64 [words] by method, the first one's first.
+
+    `share`: the label's probability (of a regression its number). `strongest`: the word that spoke most for it by the
+    first method (of a regression: did most), None where none did. `without`: what is left without single words (in
+    lower case, all places of each): the strongest, and those that were asked for. `blank`: with no word at all.
+    `alone`: of two texts without the first, without the second. `deletions`: by method the area under the deletion
+    curve, and that of values drawn by chance; empty where they were not measured.
+    """
+
+    row: LabelledRow
+    label: int
+    kind: str | None
+    text: str
+    words: list[Word]
+    values: dict[str, Array]
+    share: float
+    strongest: str | None
+    without: dict[str, Drop]
+    blank: Drop
+    alone: tuple[Drop, ...] = ()
+    deletions: dict[str, tuple[float, float]] = field(default_factory=dict)
+
+    @property
+    def given(self) -> bool:
+        """Whether the label is in the model's answer."""
+        return self.label in self.row.given
+
+    @property
+    def right(self) -> bool:
+        """Whether the label was given rightly."""
+        return not self.row.wrong if self.kind != MULTI else self.given and self.label in self.row.labels
+
+    def sums(self, method: str) -> dict[str, float]:
+        """Return for each word (lower case) the sum of its values over the places where it stands."""
+        return word_sums(self.words, self.values[method])
+
+
+def word_sums(words: Sequence[Word], values: Array) -> dict[str, float]:
+    """Return for each word (lower case) the sum of its values float64 [words]."""
+    found: dict[str, float] = {}
+    for word, value in zip(words, values.tolist(), strict=True):
+        found[word.text.lower()] = found.get(word.text.lower(), 0.0) + value
+    return found
+
+
+def strongest(sums: Mapping[str, float], kind: str | None) -> str | None:
+    """Return the word with the largest sum (of a regression: by its size); None where none is above 0."""
+    weights = {word: abs(value) if kind == REGRESSION else value for word, value in sums.items()}
+    best = max(weights, key=lambda word: weights[word])
+    return best if weights[best] > 0 else None
+
+
+class Asker:
+    """Asks row after row, by the methods called `names`.
+
+    `seconds`: what each has taken so far; `cut`: how many texts were not read whole.
+    """
+
+    def __init__(self, predictor: Predictor, names: Sequence[str], seed: int) -> None:
+        """Raises UsageError for a method that does not exist."""
+        self._predictor, self._seed = predictor, seed
+        self._plugins = {name: registry.load(name) for name in names}
+        self.titles = {name: plugin.TITLE for name, plugin in self._plugins.items()}
+        self.seconds = dict.fromkeys(names, 0.0)
+        self.cut = 0
+
+    def ask(self, row: LabelledRow, suspects: Callable[[int, str], bool], measured: bool) -> list[Case]:
+        """Return a row's cases: its answer; of labels that may apply together each of them.
+
+        `suspects(label, word)`: whether to tell what is left without a word. `measured`: tell also how faithful the
+        values for the (likeliest) answer are. Raises UsageError for a text without words.
+        """
+        kind, names = self._predictor.problem_type, self._predictor.labels
+        main = row.given[0] if row.given else max(range(len(names)), key=lambda at: row.probabilities[names[at]])
+        question = Question(self._predictor, row.text, None if kind == REGRESSION else names[main], row.pair)
+        self.cut += bool(question.notes)
+        found = []
+        for label in range(len(names)) if kind == MULTI else [main]:
+            # A copy has the same memory of what the model said: methods that draw read nothing twice.
+            one = copy(question)
+            one.target = label
+            found.append(self._case(row, one, suspects, measured and label == main))
+        return found
+
+    def _case(self, row: LabelledRow, question: Question, suspects: Callable[[int, str], bool], measured: bool) -> Case:
+        values = {name: self._attribute(name, question) for name in self._plugins}
+        sums = word_sums(question.words, next(iter(values.values())))
+        best = strongest(sums, question.kind)
+        suspicious = {word for word in sums if suspects(question.target, word)}
+        drops = _drops(question, suspicious | ({best} if best else set()))
+        return Case(
+            row, question.target, question.kind, question.text, question.words, values,
+            share=drops[_WHOLE].share,
+            strongest=best,
+            without={word: drop for word, drop in drops.items() if isinstance(word, str)},
+            blank=drops[_BLANK],
+            alone=(drops[_FIRST], drops[_SECOND]) if _FIRST in drops else (),
+            deletions=self._deletions(question, values, row.number) if measured else {},
+        )  # fmt: skip
+
+    def _attribute(self, name: str, question: Question) -> Array:
+        began = time.monotonic()
+        found = self._plugins[name].attribute(question, self._seed).values
+        self.seconds[name] += time.monotonic() - began
+        return found
+
+    def _deletions(self, question: Question, values: dict[str, Array], row: int) -> dict[str, tuple[float, float]]:
+        drawn = registry.load(CHANCE).attribute(question, self._seed + row).values
+        chance = measure(question, drawn).deletion
+        return {name: (measure(question, one).deletion, chance) for name, one in values.items()}
+
+
+_WHOLE, _BLANK, _FIRST, _SECOND = range(4)
+
+
+def _drops(question: Question, words: Collection[str]) -> dict[str | int, Drop]:
+    """Return what the model says to the whole text, to no word, without each text of two, without each word."""
+    import numpy as np
+
+    lower = np.array([word.text.lower() for word in question.words])
+    kept: dict[str | int, Array] = {_WHOLE: question.whole()[0], _BLANK: ~question.whole()[0]}
+    if len(question.ends) > 1:
+        second = np.array([word.start > question.ends[0] for word in question.words])
+        kept |= {_FIRST: second, _SECOND: ~second}
+    kept |= {word: lower != word for word in sorted(words)}
+    shares = every_share(question, np.stack(list(kept.values())))
+    target = question.target
+    if question.kind == SINGLE:
+        flipped = (shares.argmax(axis=1) != target).tolist()
+    else:
+        flipped = (shares[:, target] < HALF).tolist() if question.kind == MULTI else [False] * len(shares)
+    found = zip(kept, shares[:, target].tolist(), flipped, strict=True)
+    return {what: Drop(share, flip) for what, share, flip in found}
+
+
+def every_share(question: Question, kept: Array) -> Array:
+    """Return the probability of each class float64 [n, classes]; of a regression the number itself."""
+    import numpy as np
+
+    one, columns = copy(question), []
+    for place in range(len(question.labels)):
+        one.target = place
+        columns.append(one.shares(kept))
+    return np.stack(columns, axis=1)

@@ -1,0 +1,68 @@
+"""Intervals of what a survey counts: shares by Wilson, means by Student, correlations by Fisher; all 95%."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import TYPE_CHECKING, Any
+
+from hftune.inference.comparison import student_t
+from hftune.inference.statistics import LEVEL, Interval
+
+if TYPE_CHECKING:
+    import numpy as np
+
+    Array = np.ndarray[Any, Any]
+
+NORMAL = 1.959963984540054  # standard deviations that hold 95% of a normal distribution
+
+
+def share(hits: int, of: int) -> Interval:
+    """Return hits / of with its Wilson interval (Wilson 1927): it holds also near 0 and 1; of none: 0, no ends."""
+    if not of:
+        return Interval(0.0, None, None)
+    square, part = NORMAL**2, hits / of
+    middle = (part + square / (2 * of)) / (1 + square / of)
+    half = NORMAL * math.sqrt(part * (1 - part) / of + square / (4 * of * of)) / (1 + square / of)
+    return Interval(part, max(0.0, middle - half), min(1.0, middle + half))
+
+
+def mean(values: Sequence[float] | Array) -> Interval:
+    """Return the mean with its t-interval, mean ± t(n - 1) · s / √n; of one value no ends, of none NaN."""
+    import numpy as np
+
+    found = np.asarray(values, dtype=float)
+    if len(found) < 2:
+        return Interval(float(found[0]) if len(found) else math.nan, None, None)
+    middle, half = float(found.mean()), _t(len(found) - 1) * float(found.std(ddof=1)) / math.sqrt(len(found))
+    return Interval(middle, middle - half, middle + half)
+
+
+def correlation(one: Sequence[float] | Array, other: Sequence[float] | Array) -> Interval:
+    """Return Pearson's correlation with the interval of Fisher's z (1921); NaN where one side does not vary."""
+    import numpy as np
+
+    first, second = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
+    if len(first) < 3 or first.std() == 0 or second.std() == 0:
+        return Interval(math.nan, None, None)
+    value = float(np.corrcoef(first, second)[0, 1])
+    if len(first) < 4:
+        return Interval(value, None, None)
+    z, half = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, value))), NORMAL / math.sqrt(len(first) - 3)
+    return Interval(value, math.tanh(z - half), math.tanh(z + half))
+
+
+def low(interval: Interval) -> float:
+    """Return the lower end; minus infinity where there is none, so that nothing is claimed of it."""
+    return -math.inf if interval.low is None else interval.low
+
+
+def sure(interval: Interval) -> bool:
+    """Tell whether an interval leaves 0 out."""
+    return interval.low is not None and interval.high is not None and (interval.low > 0 or interval.high < 0)
+
+
+@lru_cache(maxsize=4096)
+def _t(freedom: int) -> float:
+    return student_t(LEVEL, freedom)
