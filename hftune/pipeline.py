@@ -29,7 +29,7 @@ from hftune.runs.consumption import consumed
 from hftune.runs.reader import lasting_name, read_events
 from hftune.runs.writer import RunWriter
 from hftune.tasks import Notice, Prepared, Task
-from hftune.training.consumption import Consumption, grid_of
+from hftune.training.consumption import Consumption
 from hftune.training.device import is_out_of_memory, open_accelerator
 from hftune.training.environment import describe_environment, describe_recipe
 from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
@@ -58,7 +58,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
     them InterruptedRun when the run was asked to stop or pause, and RunError when something that the bits depend on
     changed since the attempt before, unless `allow_inexact`. `look` says what is doubtful about the data.
     """
-    with _clear_errors(run), Meter(grid_of(recipe.energy)) as meter:
+    with _clear_errors(run), Meter(recipe.energy.grid()) as meter:
         require_trackers(recipe.training)
         found = _find(recipe, run)
         environment = _environment(recipe, found)

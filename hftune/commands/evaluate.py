@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import argparse
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from hftune.energy.usage import Usage
 from hftune.errors import EXIT_DONE, UsageError
 from hftune.figures import figure, many
 from hftune.output import Output
@@ -30,12 +32,16 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
     wait_politely_when_busy()
+    from hftune.energy.meter import Meter
     from hftune.inference.predictor import Predictor
     from hftune.inference.scoring import load_rows, score
 
     predictor = Predictor.load(run, step)
     split, rows = load_rows(predictor, arguments.split, Path(arguments.data) if arguments.data else None, output.note)
-    found = score(predictor, split, rows, max(0, arguments.worst))
+    with Meter(predictor.loaded.recipe.energy.grid()) as meter:
+        found = score(predictor, split, rows, max(0, arguments.worst))
+        used = meter.read()
+    found = replace(found, energy=None if used is None else used.to_dict())
     output.emit(found.to_dict())
     if not output.json:
         for line in report(found):
@@ -54,6 +60,8 @@ def report(found: Score) -> list[str]:
         lines.append(f"{name:22} {figure(value['value']):>10}{ends}")
     if found.calibration is not None:
         lines.append(f"{'calibration error':22} {figure(found.calibration['error']):>10}   (15 bins; 0 is best)")
+    if found.energy is not None:
+        lines.append(f"{'energy':22} {Usage.from_dict(found.energy).tell()}")
     if found.per_class is not None:
         lines += ["", f"{'label':{NAME}} {'precision':>10} {'recall':>10} {'f1':>10} {'support':>10}"]
         for name, figures in found.per_class.items():

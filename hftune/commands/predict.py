@@ -150,6 +150,7 @@ def _show(item: tuple[str, ...], record: dict[str, Any], output: Output) -> None
 
 
 def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Output) -> None:
+    from hftune.energy.meter import Meter
     from hftune.inference.file_labels import Job, Listener, label_file
 
     sink = Path(arguments.output) if arguments.output else None
@@ -159,17 +160,21 @@ def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Out
     def emit(record: Any) -> None:
         print(json_line(record, output.stdout, default=str), file=output.stdout)
 
-    with asking_to_stop(lambda _: None) as signals:
+    with asking_to_stop(lambda _: None) as signals, Meter(predictor.loaded.recipe.energy.grid()) as meter:
         listener = Listener(display.bad_row, display.note, display.rows, emit, lambda: signals.first is not None)
         done = label_file(predictor, job, listener)
+        used = meter.read() if sink is not None else None
     display.end()
     if done.stopped:
         hint = "The same command goes on behind them." if sink else ""
         raise InterruptedRun(f"interrupted after {many(done.rows, 'row')}", hint, signals.exit_code)
     bad = f", {done.bad} of them without a label (column `error`)" if done.bad else ""
     output.note(f"{many(done.rows, 'row')}{bad}" + (f" → {sink}" if sink else ""))
+    if used is not None:
+        output.note(f"energy {used.tell()}")
     if sink is not None:
-        output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad})
+        energy = None if used is None else used.to_dict()
+        output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad, "energy": energy})
 
 
 class _FileDisplay:

@@ -28,7 +28,8 @@ class Score:
     """What `hftune evaluate --json` prints; parts that the task does not have are None.
 
     `metrics`: name -> value, low, high (95%). `confusion`: labels, and counts [true][predicted]. `calibration`: error
-    (expected calibration error, 15 bins) and bins. `worst`: mistakes, highest loss first.
+    (expected calibration error, 15 bins) and bins. `worst`: mistakes, highest loss first. `energy`: what scoring used
+    (hftune/energy/usage.py), None where no meter tells.
     """
 
     run: str
@@ -42,6 +43,7 @@ class Score:
     calibration: dict[str, Any] | None = None
     worst: list[dict[str, Any]] = field(default_factory=list)
     notices: list[str] = field(default_factory=list)
+    energy: dict[str, Any] | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """Return the score as JSON holds it."""

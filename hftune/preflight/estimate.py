@@ -101,7 +101,7 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     import torch
 
     from hftune.energy.meter import Meter
-    from hftune.training.consumption import Consumption, grid_of
+    from hftune.training.consumption import Consumption
     from hftune.training.device import open_accelerator
     from hftune.training.lr_curve import STEP_COST, STEPS
     from hftune.training.precision import choose_precision
@@ -119,7 +119,7 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     run = cast("RunWriter", no_run)
     setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
     learner = make_learner(setup, model.to(accelerator.device).train())
-    with Meter(grid_of(recipe.energy)) as meter:
+    with Meter(recipe.energy.grid()) as meter:
         consumption = Consumption(setup, learner, meter)
         work, seconds, all_work, usage = _train_a_little(setup, learner, budget, consumption)
     train_seconds, error = extrapolate(work, seconds, all_work)

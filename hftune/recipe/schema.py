@@ -16,6 +16,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Discriminator, Field, Tag, model_validator
 from pydantic_core import PydanticCustomError
 
+from hftune.energy.meter import Grid
 from hftune.runs.layout import SAFE_NAME
 
 
@@ -398,6 +399,10 @@ class EnergySection(Section):
     @classmethod
     def _from_shorthand(cls, value: Any) -> Any:
         return {"country": value} if isinstance(value, str) else value
+
+    def grid(self) -> Grid:
+        """Return it as the meter takes it."""
+        return Grid(self.country, self.grid_intensity, self.cpu_watts, self.ram_watts)
 
 
 class Recipe(Section):

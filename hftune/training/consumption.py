@@ -11,20 +11,14 @@ import torch
 
 from hftune.data.batches import Indices, batch_plan, micro_batches
 from hftune.energy.flops import RowCost, row_cost
-from hftune.energy.meter import Grid, Meter
+from hftune.energy.meter import Meter
 from hftune.energy.usage import Usage
-from hftune.recipe.schema import EnergySection
 from hftune.training.device import release_memory
 from hftune.training.evaluation import fetch, forward
 from hftune.training.step import Learner, Setup
 
 COUNTED_LENGTH = 64  # tokens of the longest row that is counted, where there are shorter ones; longer ones follow
 FIRST_SECONDS = 10.0  # of training after which the whole is estimated
-
-
-def grid_of(energy: EnergySection) -> Grid:
-    """Return what a recipe says of the electricity."""
-    return Grid(energy.country, energy.grid_intensity, energy.cpu_watts, energy.ram_watts)
 
 
 class Consumption:

@@ -18,7 +18,7 @@ from hftune.runs import layout
 from hftune.runs.consumption import consumed, read_consumed
 from hftune.runs.events import Event
 from hftune.runs.reader import read_events
-from hftune.training.consumption import Consumption, grid_of
+from hftune.training.consumption import Consumption
 from hftune.training.evaluation import evaluate_split
 from hftune.training.progress import Progress
 from hftune.training.silent import SilentRun
@@ -138,8 +138,8 @@ def test_a_broken_file_is_no_figure(content: str, tmp_path: Path) -> None:
 
 
 def test_a_recipe_tells_the_meter_where_it_is(reviews_recipe: dict[str, Any]) -> None:
-    assert grid_of(parse_recipe({**reviews_recipe, "energy": "DEU"}).energy).country == "DEU"
-    assert grid_of(parse_recipe(reviews_recipe).energy).country is None
+    assert parse_recipe({**reviews_recipe, "energy": "DEU"}).energy.grid().country == "DEU"
+    assert parse_recipe(reviews_recipe).energy.grid().country is None
 
 
 def test_check_says_what_a_run_would_use(reviews_recipe: dict[str, Any]) -> None:

@@ -30,6 +30,7 @@ def test_figures_of_the_test_split_are_those_of_metrics_json(
     found = evaluate(capsys, run)
     assert {name: one["value"] for name, one in found["metrics"].items()} == pytest.approx(written, rel=1e-4)
     assert all(one["low"] <= one["value"] <= one["high"] for one in found["metrics"].values() if one["low"] is not None)
+    assert found["energy"]["wh"] > 0
 
 
 def test_a_checkpoint_and_another_split_can_be_scored(full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
