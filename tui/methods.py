@@ -10,7 +10,8 @@ EXPLAIN = "explain"
 COUNTERFACTUAL, NONE = "counterfactual", ""
 # What they are called, in the order in which a key goes through them.
 TITLES = {
-    "integrated-gradients": "integrated gradients", "lime": "LIME", "shap": "SHAP", COUNTERFACTUAL: "counterfactuals",
+    "integrated-gradients": "integrated gradients", "lime": "LIME", "shap": "SHAP", "ablation": "ablation",
+    COUNTERFACTUAL: "counterfactuals",
 }  # fmt: skip
 FIRST = next(iter(TITLES))
 OFF = "off"

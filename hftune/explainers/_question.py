@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     Array = np.ndarray[Any, Any]
 
+TOKENS = 1 << 12  # of a batch: whoever cancels waits for one
+
 
 class Question(Asked):
     """Why is `text` scored so for `target`? A score is the class's log-odds, log p/(1-p); of a regression its number.
@@ -55,6 +57,7 @@ class Question(Asked):
         self.ends = [len(text), *([] if pair is None else [len(self.text)])]  # of each text in `text`
         if not self.words:
             raise UsageError("there is no word to explain", hint="Give a text.")
+        self.batch = max(1, min(self.batch, TOKENS // len(self.ids)))
         self.target = self._choose(target)
 
     @property

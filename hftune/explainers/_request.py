@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Note = Callable[[str], None]
 
-DEFAULT, COUNTERFACTUAL = "integrated-gradients", "counterfactual"
+CLASSIFIES, COUNTERFACTUAL = "text-classification", "counterfactual"
 
 
 class Explaining:
@@ -34,11 +34,14 @@ class Explaining:
 
         Raises RequestError for a wrong field and a missing package, UsageError for what cannot be explained.
         """
+        from hftune.explainers._asked import Stopped
         from hftune.explainers._captum import MissingPackage
-        from hftune.explainers._question import Stopped
 
+        by_task = {CLASSIFIES: self._classification}
+        if predictor.task not in by_task:
+            predictor.require(CLASSIFIES)
         try:
-            return self._classification(predictor, body, note, cancelled)
+            return by_task[predictor.task](predictor, body, note, cancelled)
         except Stopped:
             return None
         except MissingPackage as error:
@@ -77,10 +80,10 @@ class Explaining:
 
 
 def _methods(body: Mapping[str, Any]) -> Sequence[str]:
+    known = [*(name for name in methods(CLASSIFIES) if name != CHANCE), COUNTERFACTUAL]  # the default first
     if body.get("methods") is None:
-        return [DEFAULT]
+        return known[:1]
     names = list(dict.fromkeys(texts_field(body, "methods")))
-    known = [*(name for name in methods() if name != CHANCE), COUNTERFACTUAL]
     if wrong := [name for name in names if name not in known]:
         raise RequestError("bad-request", f"no method named {wrong[0]!r}", closest(wrong[0], known))
     if not names:

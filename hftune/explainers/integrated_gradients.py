@@ -23,7 +23,7 @@ SEEDED = False
 TASKS = ("text-classification", "text-generation")
 STEPS = (16, 32, 64, 128, 256)
 CLOSE_ENOUGH = 0.01  # of the difference that the values should sum to
-BATCH = 32
+BATCH, TOKENS = 32, 1 << 11  # of a pass: whoever cancels waits for one
 
 
 def attribute(question: Asked, seed: int = 0) -> Attribution:
@@ -78,9 +78,10 @@ class _Ends:
         """Return a score's values float64 [words] and how many steps they took to come within `miss`."""
         begin, end = self._read_for(target)
         values, steps = begin.double(), 0
+        batch = max(1, min(BATCH, TOKENS // end.shape[1]))
         for steps in STEPS:
             values = self._method.attribute(
-                end, baselines=begin, additional_forward_args=(target,), n_steps=steps, internal_batch_size=BATCH
+                end, baselines=begin, additional_forward_args=(target,), n_steps=steps, internal_batch_size=batch
             )
             values = values.detach().double().sum(-1)[0]
             self._question.passes += steps

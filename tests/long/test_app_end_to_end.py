@@ -54,7 +54,7 @@ def header_says(status: str, recipe: str) -> re.Pattern[str]:
 
 
 def ask(terminal: Terminal, text: str) -> None:
-    """Go from Watch to Chat with `c`, and send a text."""
+    """Go to Chat with `c`, and send a text."""
     terminal.send("c")
     terminal.until(lambda shown: re.search("chat .* ready", shown.splitlines()[0]) is not None, ANSWER_SECONDS)
     terminal.write(text)
@@ -64,6 +64,29 @@ def ask(terminal: Terminal, text: str) -> None:
 def test_a_terminal_can_be_opened_at_once_after_another_was_killed(terminal: Terminal) -> None:
     for _ in range(100):  # a server on its way out took one session in some hundred
         terminal.kill(terminal.open("sleep", "1000"))
+
+
+def test_an_answer_is_explained_by_one_method_after_another(terminal: Terminal, full_run: Path) -> None:
+    text = "the film was wonderful but the plot was boring"
+    terminal.open(sys.executable, "-m", "hftune", "tui", str(full_run.parent))
+    terminal.until("tiny", 60)
+    ask(terminal, text)
+    shown = terminal.until("integrated gradients · ", ANSWER_SECONDS)
+    marked = [line.strip() for line in shown.splitlines() if re.search(r"[\[{]\w+[\]}]", line)]
+    assert [line.translate(str.maketrans("", "", "[]{}")) for line in marked] == [text]
+    named = re.findall(r"(\w+) ([+-]\d\.\d\d\d*)", shown)
+    assert re.search("toward (negative|positive): ", shown) and {word for word, _ in named} <= set(text.split())
+    terminal.keep("explained", "why the classifier answered so")
+
+    terminal.send("Tab", "m")  # Escape and m in one breath would be alt+m to a terminal
+    terminal.until("LIME · ", ANSWER_SECONDS)
+    terminal.send("t")
+    shown = terminal.until("how far to believe it", 60)
+    assert "LIME   Esc closes" in shown and "deletion↓ insertion↑" in shown
+    assert all(re.search(rf"^  {word} +[+-]\d\.\d\d\d  [█░]", shown, re.MULTILINE) for word in text.split())
+    terminal.keep("explained-table", "all words with their numbers")
+    terminal.send("Escape")
+    terminal.until("LIME · ", 30)
 
 
 def test_from_nothing_to_answers_over_the_death_of_the_app(terminal: Terminal, tmp_path: Path) -> None:
@@ -91,6 +114,7 @@ def test_from_nothing_to_answers_over_the_death_of_the_app(terminal: Terminal, t
     ask(terminal, "the movie was not bad, but the ending is dreadful.")
     shown = terminal.until("margin", ANSWER_SECONDS)
     assert re.search(r"negative +█.* 0\.\d+", shown) and re.search(r"positive +\S+ 0\.\d+", shown)
+    terminal.until("integrated gradients · ", ANSWER_SECONDS)
     terminal.keep("classifier", "asking the classifier")
 
     terminal.write("/runs")  # Escape and 1 in one breath would be alt+1 to a terminal

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
@@ -86,9 +87,11 @@ def _most(record: Mapping[str, Any], labels: Sequence[str], columns: int) -> lis
     values = record["methods"][0]["values"]
     shares = shares_of_most(values)
     order = sorted(range(len(values)), key=lambda place: -abs(values[place]))
+    most = abs(values[order[0]])
+    digits = min(6, max(2, 1 - math.floor(math.log10(most)))) if most else 2  # two of the largest are not 0
     sides: list[Piece] = []
     for name, kind, sign in zip(_towards(record["label"], labels), KINDS, (1, -1), strict=True):
-        named = [f"{sanitize(record['words'][place])} {values[place]:+.2f}" for place in order
+        named = [f"{sanitize(record['words'][place])} {values[place]:+.{digits}f}" for place in order
                  if shares[place] * sign > 0]  # fmt: skip
         if named:
             sides.append((f"{name}: {' · '.join(named[:NAMED])}", kind))
