@@ -14,6 +14,7 @@ from hftune.inference.predictor import CLASSIFIES
 from hftune.recipe.paths import public_name
 from hftune.recipe.schema import DataSection, Recipe
 from hftune.runs import layout
+from hftune.runs.consumption import Consumed, consumed
 from hftune.runs.events import Event
 from hftune.runs.reader import read_events
 from hftune.tasks._answers import negative_label
@@ -32,6 +33,7 @@ class Facts:
 
     `score` is None when the rows to score it on are not at hand. `figures`: metrics.json, of the finished model
     alone. `plan`: the run's plan event. `seconds`: of all attempts, from the first event of each to its last.
+    `consumed`: the energy of all attempts, None where no meter told.
     """
 
     run: str
@@ -48,6 +50,7 @@ class Facts:
     problem_type: str | None
     model_type: str
     score: Score | None = None
+    consumed: Consumed | None = None
 
 
 def gather(predictor: Predictor, note: Note) -> Facts:
@@ -75,6 +78,7 @@ def gather(predictor: Predictor, note: Note) -> Facts:
         problem_type=predictor.problem_type,
         model_type=str(loaded.model.config.model_type),
         score=_score(predictor, environment.get("data"), note),
+        consumed=consumed(events),
     )
 
 

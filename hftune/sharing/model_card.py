@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from hftune.figures import count, duration, figure, many
 from hftune.recipe.load import dump_recipe
 from hftune.recipe.schema import Recipe
+from hftune.runs.consumption import Consumed
 from hftune.sanitize import sanitize
 from hftune.sharing import usage
 from hftune.sharing.base import name_on_hub, public_base
@@ -79,6 +80,7 @@ def _metadata(facts: Facts, published: Published) -> str:
                 )
             )
     relation = None if base is None else "adapter" if published.weights == "adapter" else "finetune"
+    used = facts.consumed
     data = ModelCardData(
         model_name=published.repo.partition("/")[2],
         license=published.licence,
@@ -89,8 +91,23 @@ def _metadata(facts: Facts, published: Published) -> str:
         datasets=[hub_data(recipe.data)] if hub_data(recipe.data) else None,
         tags=["hftune", *([recipe.method.name] if recipe.method.name != "full" else [])],
         eval_results=results or None,
+        co2_eq_emissions=None if used is None else _emissions(facts, used),
     )
     return str(data.to_yaml()).strip("\n") + "\n"
+
+
+def _emissions(facts: Facts, used: Consumed) -> dict[str, str | float]:
+    """Return what the Hub shows of CO2: in grams."""
+    found: dict[str, str | float] = {
+        "emissions": round(used.used.co2_g, 6),
+        "source": "codecarbon" if used.used.counted else "codecarbon, an estimate",
+        "training_type": "pre-training" if facts.recipe.model.id is None else "fine-tuning",
+    }
+    if country := facts.recipe.energy.country:
+        found["geographical_location"] = country
+    if hardware := facts.environment.get("processor"):
+        found["hardware_used"] = _flat(str(hardware))
+    return found
 
 
 def _title(facts: Facts, published: Published) -> str:
@@ -194,6 +211,7 @@ def _training(facts: Facts, published: Published) -> Iterator[str]:
         ("hardware", ", ".join(str(one) for one in where if one)),
         ("processes and threads", f"{environment.get('processes', 1)} and {environment.get('threads', '?')}"),
         ("time", f"{duration(facts.seconds)} with evaluations"),
+        ("energy", "" if facts.consumed is None else f"{facts.consumed.used.tell()}: {facts.consumed.used.how}"),
         ("steps", f"{figure(plan.get('total_steps'))}, {many(plan.get('num_train_epochs', 0), 'epoch')}"),
         ("parameters that learned", count(plan.get("trainable_parameters"))),
         ("learning rate", figure(plan.get("learning_rate"))),

@@ -17,6 +17,7 @@ from hftune.inference.predictor import Predictor
 from hftune.inference.scoring import load_rows, score
 from hftune.recipe.load import parse_recipe
 from hftune.recipe.schema import ModelSection
+from hftune.runs.consumption import read_consumed
 from hftune.sharing import facts as facts_module
 from hftune.sharing import usage
 from hftune.sharing.base import known_licence, name_on_hub, public_base
@@ -43,6 +44,25 @@ def loading(**fields: Any) -> usage.Loading:
 @pytest.fixture(scope="session")
 def facts(full_run: Path) -> Facts:
     return gather(Predictor.load(full_run), quiet)
+
+
+def test_energy_is_told_with_what_was_assumed_and_the_hub_reads_its_co2(full_run: Path, tmp_path: Path) -> None:
+    used = read_consumed(full_run)
+    assert used is not None
+    text = card_of(full_run, tmp_path / "out")
+    emissions = ModelCard(text).data.co2_eq_emissions
+    assert emissions["emissions"] == pytest.approx(used.used.co2_g, abs=1e-6)
+    assert emissions["training_type"] == "fine-tuning"
+    assert ("estimate" in emissions["source"]) is not used.used.counted
+    (row,) = [line for line in text.splitlines() if line.startswith("| energy |")]
+    assert used.used.tell() in row
+    assert "CO2e a kWh" in row
+
+
+def test_a_run_without_a_meter_has_a_card_without_energy(facts: Facts) -> None:
+    card = model_card(replace(facts, consumed=None), Published("anna/my-model", "whole", None), loading())
+    assert "co2_eq_emissions" not in card
+    assert "| energy |" not in card
 
 
 def test_the_hub_reads_the_metrics_that_evaluate_computes(full_run: Path, tmp_path: Path) -> None:
