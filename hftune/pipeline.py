@@ -73,7 +73,8 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         progress = take_up(setup, learner, start, inexact)
         _announce(setup, model, progress)
         identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
-        consumption = Consumption(setup, learner, meter if found.accelerator.is_main_process else None)
+        own_meter = meter if found.accelerator.is_main_process else None
+        consumption = Consumption(setup, learner, own_meter, consumed(read_events(run.path)))
         progress = fit(setup, learner, progress, identity, consumption)
         return _finish(setup, model, progress, consumption)
 

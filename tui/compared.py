@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
+from hftune.energy.usage import about_joules
 from hftune.figures import duration, figure, size
 from hftune.runs.following import whole
 
@@ -38,6 +39,7 @@ class Figures:
     memory: float | None = None
     speed: float | None = None
     energy: float | None = None
+    energy_counted: bool = False
 
 
 def figures_of(run: FollowedRun, status: str = "") -> Figures:
@@ -61,6 +63,7 @@ def figures_of(run: FollowedRun, status: str = "") -> Figures:
         memory=max(highs, default=None),
         speed=sum(known) / len(known) if known else None,
         energy=number(energy) if energy is not None else None,
+        energy_counted=run.following.timing.get("energy_counted") is True,
     )
 
 
@@ -162,7 +165,11 @@ def _cells(each: Figures, pinned: Figures | None, shared: str) -> list[str]:
     best = _best(each, pinned.best if pinned is not None and same else None)
     named = f"{each.metric} {best}" if each.metric and not shared and best != UNKNOWN else best
     cells = [f"{MARKS.get(each.status, '·')} {each.status}", sanitize(named)]
-    for name, words in (("seconds", duration), ("memory", size), ("speed", _speed), ("energy", _energy)):
+
+    def energy(joules: float) -> str:
+        return about_joules(joules, each.energy_counted)
+
+    for name, words in (("seconds", duration), ("memory", size), ("speed", _speed), ("energy", energy)):
         value, base = getattr(each, name), getattr(pinned, name) if pinned is not None else None
         if value is None:
             cells.append(UNKNOWN)
@@ -183,7 +190,3 @@ def _best(each: Figures, base: float | None) -> str:
 
 def _speed(value: float) -> str:
     return f"{value:,.0f}"
-
-
-def _energy(value: float) -> str:
-    return f"{figure(value)} J"

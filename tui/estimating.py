@@ -11,6 +11,7 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
+from hftune.energy.usage import Usage
 from hftune.figures import duration, figure, many, size
 from hftune.recipe.load import dump_recipe
 from hftune.sanitize import sanitize
@@ -98,6 +99,8 @@ def _figures(estimate: Mapping[str, Any]) -> Iterator[str]:
     yield f"steps       {estimate['total_steps']:,} ({estimate['steps_per_epoch']:,} an epoch)"
     yield f"memory      {size(estimate['memory_bytes'])}"
     yield f"disk        {size(estimate['disk_bytes'])}, {size(estimate['checkpoint_bytes'])} a checkpoint"
+    if estimate.get("usage"):
+        yield f"energy      {Usage.from_dict(estimate['usage']).tell()}"
     where = f"on {estimate['device']}, {estimate['precision']}"
     yield f"speed       {figure(estimate['samples_per_second'])} examples/s {where}"
     yield f"measured    {many(estimate['measured_steps'], 'step')} of training, none of it kept"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
+from hftune.energy.usage import about_joules
 from hftune.figures import ago, duration, figure, many, size
 from hftune.runs import process
 from hftune.runs.following import mapping, whole
@@ -224,7 +225,8 @@ def _pace(run: FollowedRun, now: float) -> list[Part | Line]:
     if timing.get("memory_bytes"):
         parts.append(f"memory {size(timing['memory_bytes'])}")
     if timing.get("energy_joules") is not None:  # only where a run says so
-        parts.append(f"energy {figure(number(timing['energy_joules']))} J")
+        counted = timing.get("energy_counted") is True
+        parts.append(f"energy {about_joules(number(timing['energy_joules']), counted)}")
     spent = elapsed_seconds(run)
     if spent:
         parts.append(f"elapsed {duration(spent)}")

@@ -13,6 +13,9 @@ from hftune.figures import count, figure
 COUNTED_ERROR, ESTIMATED_ERROR = 0.15, 0.5
 
 
+JOULES = 3600.0  # a watt-hour
+
+
 @dataclass(frozen=True)
 class Usage:
     """Energy in watt-hours, CO2 equivalents in grams, seconds of the clock, floating-point operations (None: unknown).
@@ -106,6 +109,11 @@ def energy(wh: float) -> str:
     if wh >= 1000:
         return f"{wh / 1000:.3g} kWh"
     return f"{wh:.3g} Wh" if wh >= 0.1 else f"{wh * 1000:.3g} mWh"
+
+
+def about_joules(joules: float, counted: bool) -> str:
+    """Return energy of a run as people read it; what is an estimate begins with `~`."""
+    return ("" if counted else "~") + energy(joules / JOULES)
 
 
 def operations(flops: float) -> str:

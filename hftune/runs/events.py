@@ -54,7 +54,7 @@ KINDS: dict[str, tuple[str, ...]] = {
         "diverged_at",
     ),
     # metrics: loss, learning_rate, grad_norm. timing: tokens_per_second, samples_per_second, memory_bytes,
-    # elapsed_seconds, eta_seconds, eta_error_seconds.
+    # elapsed_seconds, eta_seconds, eta_error_seconds, energy_joules (of all attempts), energy_counted (else estimated).
     "train": ("step", "epoch", "metrics", "timing", "nan"),
     # metrics: loss and the task's figures. timing: seconds. examples: rows evaluated.
     "eval": ("step", "epoch", "split", "examples", "metrics", "timing", "nan"),

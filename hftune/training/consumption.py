@@ -12,7 +12,8 @@ import torch
 from hftune.data.batches import Indices, batch_plan, micro_batches
 from hftune.energy.flops import RowCost, row_cost
 from hftune.energy.meter import Meter
-from hftune.energy.usage import Usage
+from hftune.energy.usage import JOULES, Usage
+from hftune.runs.consumption import Consumed
 from hftune.training.device import release_memory
 from hftune.training.evaluation import fetch, forward
 from hftune.training.step import Learner, Setup
@@ -27,12 +28,14 @@ class Consumption:
     `flops`: operations so far, of training and evaluating.
     """
 
-    def __init__(self, setup: Setup, learner: Learner, meter: Meter | None) -> None:
+    def __init__(self, setup: Setup, learner: Learner, meter: Meter | None, before: Consumed | None = None) -> None:
+        """`before`: what attempts before this one used."""
         self._setup, self._meter = setup, meter
         self._lengths = {name: np.asarray(split["length"][:]) for name, split in setup.prepared.splits.items()}
         self._training = _counted(setup, lambda rows: _learn(setup, learner, rows), self._lengths["train"])
         self._reading = _counted(setup, lambda rows: _read(setup, learner, rows), self._lengths["train"])
         self.flops = 0.0
+        self._before_wh = 0.0 if before is None else before.used.wh
         self._estimate: Usage | None = None
 
     def trained(self, batch: Indices, per_device_batch_size: int) -> None:
@@ -52,6 +55,13 @@ class Consumption:
         if others and not found.counted:  # they do the same, and are no children of this one
             found = replace(found, cpu_wh=found.cpu_wh * (1 + others), how=f"{found.how}; rank 0 × {1 + others}")
         return replace(found, flops=self.flops if self._training is not None else None)
+
+    def timing(self) -> dict[str, Any]:
+        """Return what a point of the curve says of energy: that of all attempts so far."""
+        used = self.usage()
+        if used is None:
+            return {}
+        return {"energy_joules": (self._before_wh + used.wh) * JOULES, "energy_counted": used.counted}
 
     def tell(self, step: int) -> Usage | None:
         """Write down what was used up to `step`, with what the whole run was estimated to use."""

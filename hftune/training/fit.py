@@ -150,6 +150,8 @@ class _Loop:
         tokens, samples = self.seen_before
         timing = self.clock.lap(progress.step, progress.tokens - tokens, progress.samples - samples)
         timing["memory_bytes"] = memory_in_use(self.setup.accelerator.device)
+        if self.consumption is not None:
+            timing |= self.consumption.timing()
         epoch = self.plan.epoch(progress.step)
         self.writer.emit("train", step=progress.step, epoch=epoch, metrics=metrics, timing=timing)
         if self.consumption is not None:

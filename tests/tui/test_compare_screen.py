@@ -181,9 +181,9 @@ async def test_a_baseline_turns_the_others_into_differences(compared_runs, paths
 async def test_energy_is_a_column_only_when_a_run_says_it(compared_runs, paths, make_run):
     async with compared_runs(paths, size=(100, 30)) as (app, _):
         assert "ENERGY" not in text_of(app)
-    known = make_run("e-20260108-000000-000e", "done", events=events(energy_joules=41.3))
+    known = make_run("e-20260108-000000-000e", "done", events=events(energy_joules=413))
     async with compared_runs([paths[0], known], size=(100, 30)) as (app, _):
-        assert rows_of(app)[0].endswith("ENERGY") and "41.3 J" in rows_of(app)[2] and "–" in rows_of(app)[1]
+        assert rows_of(app)[0].endswith("ENERGY") and "~0.115 Wh" in rows_of(app)[2] and "–" in rows_of(app)[1]
 
 
 async def test_space_leaves_a_run_out_and_takes_its_mark(compared_runs, paths):

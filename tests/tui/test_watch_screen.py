@@ -86,10 +86,13 @@ async def test_training_shows_how_long_first_then_figures_pace_curves_and_lines(
         assert len(rows) == 24 and all(len(row) <= 80 for row in rows)
 
 
-async def test_energy_is_shown_only_when_a_run_says_it(watched):
-    more = [*events(20), train(25, 0.5, energy_joules=41.3)]
+@pytest.mark.parametrize(
+    ("counted", "words"), [({}, "energy ~0.115 Wh"), ({"energy_counted": True}, "energy 0.115 Wh")]
+)
+async def test_energy_is_shown_only_when_a_run_says_it_and_an_estimate_says_so(watched, counted, words):
+    more = [*events(20), train(25, 0.5, energy_joules=413, **counted)]
     async with watched(events=more) as (app, _):
-        assert "energy 41.3 J" in text_of(app)
+        assert words in text_of(app)
 
 
 async def test_no_run_says_how_to_have_one(opened):
