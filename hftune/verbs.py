@@ -301,8 +301,7 @@ VERBS: tuple[Verb, ...] = (
             Argument(("text",), "texts; left out: lines from standard input", nargs="*", metavar="TEXT"),
             Argument(
                 ("--method",),
-                "integrated-gradients (the default), shap, lime, counterfactual, or all of them",
-                default="integrated-gradients",
+                "integrated-gradients, ablation (the default for a generator), shap, lime, counterfactual, or all",
                 metavar="NAME",
             ),
             Argument(
@@ -318,6 +317,8 @@ VERBS: tuple[Verb, ...] = (
                 metavar="N",
             ),
             Argument(("--target",), "the label to explain (default: the model's answer)", metavar="LABEL"),
+            Argument(("--answer",), "a generator's answer to explain (default: its own, greedy)", metavar="TEXT"),
+            Argument(("--max-new-tokens",), "of its own answer (default 20)", type=int, metavar="N"),
             Argument(
                 ("--fill-mask",),
                 "a fill-mask run: its guesses too are words that counterfactuals try",

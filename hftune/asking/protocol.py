@@ -115,6 +115,16 @@ def text_field(body: Mapping[str, Any], key: str, default: str | None = None) ->
     return value
 
 
+def asked_field(body: Mapping[str, Any]) -> Any:
+    """Return what a generator is asked: the text of `prompt`, or the list of `messages`."""
+    messages = body.get("messages")
+    if (messages is None) == (body.get("prompt") is None):
+        raise RequestError("bad-request", "give either prompt or messages")
+    if messages is not None and not isinstance(messages, list):
+        raise RequestError("bad-request", "messages is not a list")
+    return text_field(body, "prompt") if messages is None else messages
+
+
 def texts_field(body: Mapping[str, Any], key: str) -> list[str]:
     value = body.get(key)
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):

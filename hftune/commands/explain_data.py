@@ -73,12 +73,14 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     return EXIT_DONE
 
 
-def _methods(asked: str) -> list[str]:
-    """Return the methods of attribution that are asked for; raises UsageError for a name that there is not."""
+def _methods(asked: str | None) -> list[str]:
+    """Return the methods of attribution that are asked for (None: the default); raises UsageError for others."""
     from hftune.explainers import CHANCE, methods
     from hftune.inference.predictor import CLASSIFIES
 
     known = [name for name in methods(CLASSIFIES) if name != CHANCE]
+    if asked is None:
+        return known[:1]
     if asked not in (*known, ALL):
         raise UsageError(f"no method named {asked!r}", hint=closest(asked, [*known, ALL]))
     return known if asked == ALL else [asked]

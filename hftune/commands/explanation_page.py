@@ -33,24 +33,26 @@ def explanation_parts(record: Record) -> Iterator[str]:
         for one in record["methods"]:
             if len(record["methods"]) > 1:
                 yield page.heading(one["title"], 3)
-            yield _marked(record, one)
-        yield _words(record)
-        yield _belief(record)
+            yield marked(record["text"], record["spans"], one["values"])
+        yield words_table(record)
+        yield belief_table(record)
         yield page.paragraph(verdict(record))
     if "counterfactuals" in record:
         yield from _flips(record["counterfactuals"], alone="methods" not in record)
 
 
-def _marked(record: Record, one: Record) -> str:
-    numbers = {start: f"{value:+.2f}" for (start, _), value in zip(record["spans"], one["values"], strict=True)}
+def marked(text: str, spans: Sequence[Sequence[int]], values: Sequence[float]) -> str:
+    """Return a text on the colours of its words' values, with the values of those that did something."""
+    numbers = {start: f"{value:+.2f}" for (start, _), value in zip(spans, values, strict=True)}
     pieces, at = [], 0
-    for piece, share in marked_pieces(record["text"], record["spans"], one["values"]):
+    for piece, share in marked_pieces(text, spans, values):
         pieces.append((piece, share, numbers.get(at, "")))
         at += len(piece)
     return page.marked_text(pieces)
 
 
-def _words(record: Record) -> str:
+def words_table(record: Record) -> str:
+    """Return all words with each method's values."""
     methods = record["methods"]
     most = max((abs(value) for value in methods[0]["values"]), default=0.0) or 1.0
     rows = [
@@ -67,7 +69,8 @@ def _words(record: Record) -> str:
     )
 
 
-def _belief(record: Record) -> str:
+def belief_table(record: Record) -> str:
+    """Return how faithful each method was, chance below them, and how the methods agree."""
     rows = [
         (
             one["title"],

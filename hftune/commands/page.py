@@ -21,6 +21,7 @@ p.text { font-size: 1.1rem; line-height: 2; white-space: pre-wrap; overflow-wrap
 p.text span { padding: .1rem .15rem; border-radius: .2rem; }
 p.text sub { font-size: .6rem; opacity: .75; font-variant-numeric: tabular-nums; }
 .quiet { color: var(--quiet); } .bar { display: inline-block; height: .7rem; border-radius: .1rem; }
+td span.shade { display: block; margin: -.15rem -.7rem; padding: .15rem .7rem; }
 .for { background: rgb(var(--for)); } .against { background: rgb(var(--against)); }
 """
 _BAR = 12  # rem of the longest
@@ -81,10 +82,19 @@ def marked_text(pieces: Iterable[tuple[str, float, str]]) -> str:
         if share == 0:
             parts.append(text(piece))
             continue
-        side = "for" if share > 0 else "against"
-        colour = f"background:rgba(var(--{side}),{0.12 + 0.5 * abs(share):.2f})"
-        parts.append(f'<span style="{colour}">{text(piece)}<sub>{text(number)}</sub></span>')
+        parts.append(f'<span style="{_colour(share)}">{text(piece)}<sub>{text(number)}</sub></span>')
     return f'<p class="text">{"".join(parts)}</p>'
+
+
+def shaded(value: object, share: float) -> Raw:
+    """Return a cell of a table on the colour of its share, -1 to 1; 0: as it is."""
+    style = f' style="{_colour(share)}"' if share else ""
+    return Raw(f'<span class="shade"{style}>{text(value)}</span>')
+
+
+def _colour(share: float) -> str:
+    side = "for" if share > 0 else "against"
+    return f"background:rgba(var(--{side}),{0.12 + 0.5 * abs(share):.2f})"
 
 
 def require_folder(path: Path) -> None:

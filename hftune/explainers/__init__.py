@@ -46,11 +46,13 @@ class Explainer(Protocol):
 
 
 registry: Registry[Explainer] = Registry("hftune.explainers", "method")
-DEFAULT = "integrated-gradients"
+# Task -> the method that is used where nobody says. Of an answer of many tokens integrated gradients take minutes.
+DEFAULTS = {"text-classification": "integrated-gradients", "text-generation": "ablation"}
 CHANCE = "chance"  # the method that knows nothing, beside which all others are shown
 
 
 def methods(task: str | None = None) -> list[str]:
     """Return the names of the methods, the default first and chance last; with `task` of those for its models."""
     names = [name for name in registry.names() if task is None or task in registry.load(name).TASKS]
-    return sorted(names, key=lambda name: (name == CHANCE, name != DEFAULT, name))
+    first = DEFAULTS[task or "text-classification"]
+    return sorted(names, key=lambda name: (name == CHANCE, name != first, name))

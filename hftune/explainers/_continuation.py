@@ -3,6 +3,10 @@
 A word is left out by taking its tokens out, so that what stands behind moves up: a decoder has no mask token, and this
 is how a shorter prompt reads. End-of-text in its place would say that a document ends there, and whatever stands before
 would count no more.
+
+A prompt that says nothing, where integrated gradients begin, is one of spaces, as many as it has tokens. End-of-text
+and the marks of a chat say something: beside a prompt of those, a GPT-2 that had learned an answer to "bad review :"
+owed it to the colon, since that ends no document, and not to "bad".
 """
 
 from __future__ import annotations
@@ -61,8 +65,8 @@ class Continuation(Asked):
         if not self.words:
             raise UsageError("there is no word to explain in the prompt", hint="Give a prompt.")
         ids = _greedy(predictor, asked, prompt.room, cancelled) if given is None else given
-        self.answered = spell_answer(self._tokenizer, ids)
         self.go_on()
+        self.answered = spell_answer(self._tokenizer, ids)
         self.notes, self.targets = [], len(ids)
         self.ids = [*prompt.ids, *ids]
         self.owners = [*prompt.owners, *[None] * len(ids)]
@@ -126,7 +130,8 @@ class Continuation(Asked):
         return [token for token, owner in pairs if owner is None or kept[owner]] or [start_token(self._tokenizer)]
 
     def _blank(self) -> int:
-        return start_token(self._tokenizer)
+        space = self._tokenizer(" ", add_special_tokens=False, verbose=False)["input_ids"]
+        return int(space[0]) if len(space) == 1 else start_token(self._tokenizer)
 
 
 def _greedy(

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
 
-from hftune.asking.protocol import RequestError, text_field, texts_field, whole_field
+from hftune.asking.protocol import RequestError, asked_field, text_field, texts_field, whole_field
 from hftune.errors import closest
 from hftune.explainers import CHANCE, methods
 
@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     Note = Callable[[str], None]
 
-CLASSIFIES, COUNTERFACTUAL = "text-classification", "counterfactual"
+CLASSIFIES, GENERATES, COUNTERFACTUAL = "text-classification", "text-generation", "counterfactual"
 
 
 class Explaining:
@@ -37,7 +37,7 @@ class Explaining:
         from hftune.explainers._asked import Stopped
         from hftune.explainers._captum import MissingPackage
 
-        by_task = {CLASSIFIES: self._classification}
+        by_task = {CLASSIFIES: self._classification, GENERATES: _generation}
         if predictor.task not in by_task:
             predictor.require(CLASSIFIES)
         try:
@@ -53,7 +53,7 @@ class Explaining:
         from hftune.explainers._explanation import explain
         from hftune.explainers._question import Question
 
-        names = _methods(body)
+        names = _methods(body, CLASSIFIES, COUNTERFACTUAL)
         attributing = [name for name in names if name != COUNTERFACTUAL]
         text, pair, target = text_field(body, "text"), _optional(body, "pair"), _optional(body, "target")
         if target is not None and not attributing:
@@ -79,8 +79,22 @@ class Explaining:
         return asdict(find(predictor, question, self._hoods[predictor], note))
 
 
-def _methods(body: Mapping[str, Any]) -> Sequence[str]:
-    known = [*(name for name in methods(CLASSIFIES) if name != CHANCE), COUNTERFACTUAL]  # the default first
+def _generation(
+    predictor: Predictor, body: Mapping[str, Any], note: Note, cancelled: Callable[[], bool]
+) -> dict[str, Any]:
+    from hftune.explainers._continuation import Continuation
+    from hftune.explainers._explanation import explain_answer
+
+    names, answer = _methods(body, GENERATES), _optional(body, "answer")
+    most = None if body.get("max_new_tokens") is None else whole_field(body, "max_new_tokens", 1)
+    if answer is not None and most is not None:
+        raise RequestError("bad-request", "max_new_tokens is for the model's own answer", "Leave it or answer out.")
+    question = Continuation(predictor, asked_field(body), answer, most, cancelled)
+    return explain_answer(question, names, whole_field(body, "seed", 0, 0), note).to_dict()
+
+
+def _methods(body: Mapping[str, Any], task: str, *others: str) -> Sequence[str]:
+    known = [*(name for name in methods(task) if name != CHANCE), *others]  # the default first
     if body.get("methods") is None:
         return known[:1]
     names = list(dict.fromkeys(texts_field(body, "methods")))

@@ -101,8 +101,9 @@ def _turn(tokenizer: PreTrainedTokenizerBase, asked: str | Sequence[Message], an
     before = [{"role": "user", "content": asked}] if isinstance(asked, str) else list(asked)
     pieces = segments(tokenizer, [*before, {"role": "assistant", "content": answer}], "--answer")
     turn = [text for text, learned in pieces if learned][-1]
-    end = tokenizer.eos_token
-    return turn.removesuffix(end) if isinstance(end, str) and end else turn
+    said = answer.strip()
+    at = turn.find(said)
+    return turn[: at + len(said)] if at >= 0 else turn  # without the marks that end it
 
 
 def _within(parts: Sequence[tuple[int, int]], starts: Sequence[int], start: int, end: int) -> tuple[int, int]:

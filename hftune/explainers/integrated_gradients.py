@@ -42,15 +42,15 @@ def attribute(question: Asked, seed: int = 0) -> Attribution:
     # A score that hardly depends on the words cannot be met to a percent of itself, and need not. Half of a percent of
     # its own difference and half of the mean one's are together one percent of all.
     misses = CLOSE_ENOUGH / 2 * (np.abs(differences) + np.abs(differences).mean())
-    found, most = [], 0
+    found, steps = [], STEPS[0]
     with _gradients_of(question.model.get_input_embeddings()):
         for target in targets:
-            values, steps = ends.integral(target, differences[target], misses[target])
+            # The way is the same for all scores: where one needed many steps, the next does not begin with few.
+            values, steps = ends.integral(target, differences[target], misses[target], steps)
             found.append(values)
-            most = max(most, steps)
     by_target = np.stack(found)
     error = float(np.abs(by_target.sum(axis=1) - differences).sum() / max(np.abs(differences).sum(), 1e-9))
-    return Attribution(by_target.sum(axis=0), error, {"steps": most}, by_target)
+    return Attribution(by_target.sum(axis=0), error, {"steps": steps}, by_target)
 
 
 class _Ends:
@@ -74,12 +74,12 @@ class _Ends:
         begin, end = self._read_for(target)
         return float(self._question.forward(end, target) - self._question.forward(begin, target))
 
-    def integral(self, target: int, difference: float, miss: float) -> tuple[Any, int]:
-        """Return a score's values float64 [words] and how many steps they took to come within `miss`."""
+    def integral(self, target: int, difference: float, miss: float, fewest: int) -> tuple[Any, int]:
+        """Return a score's values float64 [words] and the steps, `fewest` or more, in which they come within `miss`."""
         begin, end = self._read_for(target)
-        values, steps = begin.double(), 0
+        values, steps = begin.double(), fewest
         batch = max(1, min(BATCH, TOKENS // end.shape[1]))
-        for steps in STEPS:
+        for steps in (count for count in STEPS if count >= fewest):
             values = self._method.attribute(
                 end, baselines=begin, additional_forward_args=(target,), n_steps=steps, internal_batch_size=batch
             )

@@ -16,7 +16,9 @@ default "main").
 | fill     | texts: [text], top? (5: guesses a mask), batch_size? (8), model?      | fillings: [filling]           |
 | generate | prompt: text, or messages: [{role, content}]; decoding?: {…}; model?; | answer                        |
 |          | most_tokens? (int: of prompt and answer, of which nothing is left out)   |                               |
-| explain  | text, pair?, methods? ([text]; see below), target? (label; default:   | explanation                   |
+| explain  | of a generator prompt or messages, answer? (text; default: its own),  | explanation                   |
+|          | max_new_tokens? (20), methods?, seed?, model?; of a classifier        |                               |
+|          | text, pair?, methods? ([text]; see below), target? (label; default:   |                               |
 |          | the answer), seed? (0), model?                                        |                               |
 | cancel   | target? (id; default: everything that runs or waits)                  | cancelled: [id]               |
 | unload   | model?                                                                | unloaded: bool                |
@@ -55,6 +57,9 @@ context, load_seconds. explanation: what `hftune explain --json` prints (explain
 share, words, spans, pieces, owners, methods: [{method, title, values, faithfulness, …}], chance, best, agreement,
 notes. Asked of it by `methods`: integrated-gradients (the default), others that `hftune explain` has, counterfactual;
 this adds counterfactuals: {text, label, share, found: [{text, edits, label, share}]}, and alone gives nothing else.
+Of a generator (methods: ablation, the default, integrated-gradients): kind "generation", prompt, answer, share, words,
+spans, pieces, owners, answer_words, answer_spans, answer_tokens: [{piece, log_probability, owner}], methods (each with
+by_token: [tokens][words]), chance, best, agreement, notes.
 Numbers that are not finite are null.
 
 **Error codes.** bad-json (not an object of JSON), too-long (a line above 1 MiB), busy (64 requests wait), bad-version,
@@ -86,6 +91,7 @@ from hftune.asking.protocol import (
     Id,
     Request,
     RequestError,
+    asked_field,
     flag_field,
     lines,
     parse_request,
@@ -290,12 +296,7 @@ class Worker:
         if not isinstance(settings, Mapping):
             raise RequestError("bad-request", "decoding is not an object")
         decoding = decoding_from(settings)
-        asked = request.body.get("messages")
-        if (asked is None) == (request.body.get("prompt") is None):
-            raise RequestError("bad-request", "give either prompt or messages")
-        if asked is not None and not isinstance(asked, list):
-            raise RequestError("bad-request", "messages is not a list")
-        prompt = asked if asked is not None else text_field(request.body, "prompt")
+        prompt = asked_field(request.body)
         limited = request.body.get("most_tokens") is not None
         most = {"most_tokens": whole_field(request.body, "most_tokens", 1)} if limited else {}
 

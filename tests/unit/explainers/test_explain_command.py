@@ -78,11 +78,6 @@ def test_what_cannot_be_explained_says_why(
     assert words is None or words in capsys.readouterr().err
 
 
-def test_a_generator_says_what_it_is(language_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    assert cli.run(["explain", str(language_run), "the film"]) == 2
-    assert "it has no labels" in capsys.readouterr().err
-
-
 def test_a_missing_package_is_named(
     full_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

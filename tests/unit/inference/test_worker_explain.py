@@ -151,3 +151,37 @@ def test_the_words_near_each_word_are_looked_up_once_for_each_loaded_model(
     load = {"op": "load", "run": str(full_run)}
     events = list(serve(full_run, {"id": 1, **asked}, {"id": 2, **asked}, {"id": 3, **load}, {"id": 4, **asked}))
     assert len(made) == 2 and sum(one["event"] == "done" for one in events) == 4
+
+
+def test_a_generators_answer_is_explained_as_the_command_does(
+    language_run: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    told = result(serve(language_run, {"id": 1, "prompt": "the film", "max_new_tokens": 3}))
+    assert cli.run(["explain", str(language_run), "the film", "--max-new-tokens", "3", "--json"]) == 0
+    printed = json.loads(capsys.readouterr().out)
+    for record in (told, printed):
+        record["methods"][0].pop("seconds")
+    assert told == printed
+    messages = [{"role": "user", "content": "the film"}]
+    asked = {"id": 1, "messages": messages, "answer": " was good", "methods": ["integrated-gradients"], "seed": 1}
+    assert [one["method"] for one in result(serve(language_run, asked))["methods"]] == ["integrated-gradients"]
+
+
+@pytest.mark.parametrize(
+    ("fields", "code", "words"),
+    [
+        ({}, "bad-request", "either prompt or messages"),
+        ({"prompt": "a", "methods": ["lime"]}, "bad-request", "no method named 'lime'"),
+        ({"prompt": "a", "methods": ["counterfactual"]}, "bad-request", "no method named 'counterfactual'"),
+        ({"prompt": "a", "answer": "b", "max_new_tokens": 3}, "bad-request", "the model's own answer"),
+        ({"prompt": "a", "max_new_tokens": 0}, "bad-request", "not a whole number from 1"),
+        ({"prompt": "a", "max_new_tokens": 999}, "too-many-tokens", "more than the 64"),
+        ({"messages": [{"role": "robot", "content": "a"}]}, "bad-request", "no role"),
+    ],
+)
+def test_what_a_generator_cannot_explain_is_told(
+    language_run: Path, fields: dict[str, Any], code: str, words: str
+) -> None:
+    (found,) = serve(language_run, {"id": 1, **fields})
+    assert (found["event"], found["code"]) == ("error", code)
+    assert words in found["message"] + found.get("hint", "")
