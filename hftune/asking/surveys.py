@@ -19,8 +19,8 @@ WORD, BAR, KIND, LABEL = 16, 16, 14, 13
 UNCLAIMED = 3  # kinds of evidence shown of which nothing is claimed
 STAYS = 0.8  # of the right answers stay without one of two texts: the lower end of the interval
 CHECK = (
-    "A right answer hangs on its strongest word. Left out, the answer flips or its probability falls; a kind is "
-    "claimed (!) where both figures leave chance behind."
+    "A right answer hangs on its strongest word. All words of that kind left out, it flips or its probability falls; "
+    "claimed (!) is what both figures bear."
 )
 
 
@@ -30,6 +30,8 @@ def head_lines(record: Record) -> Iterator[str]:
     yield clip(f"{sanitize(Path(record['run']).name)}{at} on {sanitize(record['split'])}", COLUMNS)
     rows = f"{record['rows']:,} of {many(record['of'], 'row')}"
     yield f"  {rows}, {record['figure_name']} {_interval(record['figure'])}"
+    if record["problem"] == "regression":
+        yield "  right is called what is off by no more than half a standard deviation"
     for note in record["notes"]:
         yield from _wrapped(f"! {sanitize(note)}")
 
@@ -161,13 +163,19 @@ def _details(one: Record) -> Iterator[str]:
     if one["stands"] is not None:
         yield from _wrapped(sanitize(planted_text(one)), " " * 6)
     example = one["example"]
-    said = f"row {example['row']}: {figure(example['share'])}, without {example['word']!r} {figure(example['without'])}"
-    yield from _wrapped(f"{sanitize(said)}  {sanitize(example['text'])}", " " * 6)
+    what = repr(example["word"]) if one["stands"] is not None else f"its {one['kind']}"
+    said = f"row {example['row']}: {figure(example['share'])}, without {what} {figure(example['without'])}"
+    yield from _wrapped(f"{sanitize(said)}: {sanitize(example['text'])}", " " * 6)
 
 
 def part_text(one: Record) -> str:
-    """Return which part of all that speaks for the label a kind of evidence is."""
-    return f"{one['carried']:.0%} of what speaks for {one['label']}, being {one['among']:.1%} of the words"
+    """Return which part of all that speaks for the label a kind of evidence is, and what its strongest word does."""
+    text = f"{one['carried']:.0%} of what speaks for {one['label']}, being {one['among']:.1%} of the words"
+    if one["stands"] is not None:
+        return text
+    return (
+        f"{text}; the strongest word alone left out flips {one['word_flips']}, falls by {one['word_fall']['value']:.2f}"
+    )
 
 
 def planted_text(one: Record) -> str:

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
 ALL = "all"
 ROWS = 200
 FEWEST_ROWS = 20  # however many methods and labels there are
+MARKED = 0.3  # of the largest value: what a mistake's words have to have to be marked
 LONGEST = 600  # characters of a mistake that are shown
 SPLITS = ("train", "validation", "test")
 FOR, AGAINST = "bold blue", "bold dark_orange"
@@ -135,8 +136,9 @@ def _say_mistakes(record: dict[str, Any], output: Output) -> None:
 def _marked(one: dict[str, Any], plain: bool) -> Text:
     from rich.text import Text
 
-    shown = Text()
-    for piece, share in marked_pieces(one["text"], one["spans"], one["values"]):
+    shown, least = Text(), MARKED * max(map(abs, one["values"]))
+    values = [value if abs(value) >= least else 0.0 for value in one["values"]]
+    for piece, share in marked_pieces(one["text"], one["spans"], values):
         clean = sanitize(piece)
         if plain:
             shown.append(bracketed(clean, share))

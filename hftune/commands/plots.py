@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from hftune.commands.page import Raw, text
+from hftune.sanitize import clip, sanitize
 
 WIDTH, NAME, SIDE = 640, 150, 70  # of a plot, of the names at its left, of the numbers at its right
+LETTERS = 20  # of a name
 ROW = 20
 HEIGHT = 180  # of a plot over parts
 GAP = 34  # under and over it
@@ -23,7 +25,7 @@ def whisker_bars(rows: Sequence[tuple[str, float, float, float]]) -> Raw:
         middle = place * ROW + ROW / 2
         start, end = sorted((zero, zero + value * scale))
         parts += [
-            _text(NAME - 6, middle + 4, name, "end"),
+            _text(NAME - 6, middle + 4, clip(sanitize(name), LETTERS), "end"),
             _bar(start, middle - 6, max(1.0, end - start), 12, value),
             _line(zero + low * scale, middle, zero + high * scale, middle),
             *(_line(zero + tip * scale, middle - 3, zero + tip * scale, middle + 3) for tip in (low, high)),

@@ -24,7 +24,7 @@ def survey_page(record: Record) -> str:
     """Return the page of a survey."""
     lead, *notes = [line.strip() for line in list(surveys.head_lines(record))[1:]]
     body = [page.paragraph(f"{record['split']}: {lead}"), page.paragraph(HOW, quiet=True)]
-    body += [page.paragraph(note) for note in notes]
+    body += [page.paragraph(" ".join(notes))] if notes else []
     for part in (_drivers, _shortcuts, _length, _belief, _mistakes):
         body += part(record)
     body.append(page.paragraph(surveys.time_text(record), quiet=True))

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from copy import copy
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 from hftune.explainers import CHANCE, registry
+from hftune.explainers._evidence import kinds_of
 from hftune.explainers._faithfulness import measure
 from hftune.explainers._labelled import LabelledRow
 from hftune.explainers._question import Question
+from hftune.explainers._suspects import Suspects
 from hftune.explainers._words import Word
 from hftune.tasks._labels import MULTI, REGRESSION, SINGLE
 
@@ -39,7 +41,8 @@ class Case:
 
     `share`: the label's probability (of a regression its number). `strongest`: the word that spoke most for it by the
     first method (of a regression: did most), None where none did. `without`: what is left without single words (in
-    lower case, all places of each): the strongest, and those that were asked for. `blank`: with no word at all.
+    lower case, all places of each): the strongest, and those that were asked for. `kinds`: for each word the kinds of
+    suspicious evidence that it is; `without_kind`: what is left without all of a kind. `blank`: with no word at all.
     `alone`: of two texts without the first, without the second. `deletions`: by method the area under the deletion
     curve, and that of values drawn by chance; empty where they were not measured.
     """
@@ -53,6 +56,8 @@ class Case:
     share: float
     strongest: str | None
     without: dict[str, Drop]
+    kinds: list[frozenset[str]]
+    without_kind: dict[str, Drop]
     blank: Drop
     alone: tuple[Drop, ...] = ()
     deletions: dict[str, tuple[float, float]] = field(default_factory=dict)
@@ -101,10 +106,10 @@ class Asker:
         self.seconds = dict.fromkeys(names, 0.0)
         self.cut = 0
 
-    def ask(self, row: LabelledRow, suspects: Callable[[int, str], bool], measured: bool) -> list[Case]:
+    def ask(self, row: LabelledRow, suspects: Suspects, measured: bool) -> list[Case]:
         """Return a row's cases: its answer; of labels that may apply together each of them.
 
-        `suspects(label, word)`: whether to tell what is left without a word. `measured`: tell also how faithful the
+        `suspects`: without which words to tell what is left. `measured`: tell also how faithful the
         values for the (likeliest) answer are. Raises UsageError for a text without words.
         """
         kind, names = self._predictor.problem_type, self._predictor.labels
@@ -119,17 +124,20 @@ class Asker:
             found.append(self._case(row, one, suspects, measured and label == main))
         return found
 
-    def _case(self, row: LabelledRow, question: Question, suspects: Callable[[int, str], bool], measured: bool) -> Case:
+    def _case(self, row: LabelledRow, question: Question, suspects: Suspects, measured: bool) -> Case:
         values = {name: self._attribute(name, question) for name in self._plugins}
         sums = word_sums(question.words, next(iter(values.values())))
         best = strongest(sums, question.kind)
-        suspicious = {word for word in sums if suspects(question.target, word)}
-        drops = _drops(question, suspicious | ({best} if best else set()))
+        words = {word for word in sums if suspects(question.target, word)} | ({best} if best else set())
+        kinds = kinds_of(question.text, question.words, suspects.names[question.target])
+        drops, without, without_kind = _drops(question, words, kinds)
         return Case(
             row, question.target, question.kind, question.text, question.words, values,
             share=drops[_WHOLE].share,
             strongest=best,
-            without={word: drop for word, drop in drops.items() if isinstance(word, str)},
+            without=without,
+            kinds=kinds,
+            without_kind=without_kind,
             blank=drops[_BLANK],
             alone=(drops[_FIRST], drops[_SECOND]) if _FIRST in drops else (),
             deletions=self._deletions(question, values, row.number) if measured else {},
@@ -150,24 +158,37 @@ class Asker:
 _WHOLE, _BLANK, _FIRST, _SECOND = range(4)
 
 
-def _drops(question: Question, words: Collection[str]) -> dict[str | int, Drop]:
-    """Return what the model says to the whole text, to no word, without each text of two, without each word."""
+def _drops(
+    question: Question, words: Collection[str], kinds: Sequence[frozenset[str]]
+) -> tuple[dict[int, Drop], dict[str, Drop], dict[str, Drop]]:
+    """Return what the model says to the whole text, to no word and without each text of two; without each word; and
+    without all words of each kind."""
     import numpy as np
 
-    lower = np.array([word.text.lower() for word in question.words])
-    kept: dict[str | int, Array] = {_WHOLE: question.whole()[0], _BLANK: ~question.whole()[0]}
+    kept: dict[int, Array] = {_WHOLE: question.whole()[0], _BLANK: ~question.whole()[0]}
     if len(question.ends) > 1:
         second = np.array([word.start > question.ends[0] for word in question.words])
         kept |= {_FIRST: second, _SECOND: ~second}
-    kept |= {word: lower != word for word in sorted(words)}
-    shares = every_share(question, np.stack(list(kept.values())))
-    target = question.target
+    lower = np.array([word.text.lower() for word in question.words])
+    by_word = {word: lower != word for word in sorted(words)}
+    by_kind = {kind: np.array([kind not in some for some in kinds]) for kind in sorted(frozenset().union(*kinds))}
+    found = iter(_answers(question, [*kept.values(), *by_word.values(), *by_kind.values()]))
+    return (
+        {what: next(found) for what in kept},
+        {word: next(found) for word in by_word},
+        {kind: next(found) for kind in by_kind},
+    )
+
+
+def _answers(question: Question, kept: Sequence[Array]) -> list[Drop]:
+    import numpy as np
+
+    shares, target = every_share(question, np.stack(list(kept))), question.target
     if question.kind == SINGLE:
         flipped = (shares.argmax(axis=1) != target).tolist()
     else:
         flipped = (shares[:, target] < HALF).tolist() if question.kind == MULTI else [False] * len(shares)
-    found = zip(kept, shares[:, target].tolist(), flipped, strict=True)
-    return {what: Drop(share, flip) for what, share, flip in found}
+    return [Drop(share, flip) for share, flip in zip(shares[:, target].tolist(), flipped, strict=True)]
 
 
 def every_share(question: Question, kept: Array) -> Array:

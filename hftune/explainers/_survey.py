@@ -17,7 +17,8 @@ from hftune.explainers._drivers import LabelDrivers, drivers, least_texts
 from hftune.explainers._intervals import mean, share
 from hftune.explainers._labelled import LabelledRows
 from hftune.explainers._lengths import Length, lengths
-from hftune.explainers._shortcuts import Shortcut, Suspects, adding, shortcuts
+from hftune.explainers._shortcuts import Shortcut, adding, shortcuts
+from hftune.explainers._suspects import Suspects
 from hftune.figures import duration, many
 from hftune.inference.statistics import Interval
 from hftune.inference.text_sources import spread

@@ -62,6 +62,7 @@ def test_each_kind_of_evidence_is_counted_and_checked(suspicious: str, kind: str
     assert shown.share.value == 5 / 8
     assert shown.flips == 5
     assert shown.fall.value == pytest.approx(share(3 + BLANK) - share(BLANK), rel=1e-5)
+    assert (shown.word_flips, shown.word_fall) == (shown.flips, shown.fall), "each text has one such word"
     assert shown.effect == pytest.approx(5 / 8 * shown.fall.value)
     assert shown.carried == pytest.approx(5 / 8, abs=1e-3)
     assert shown.among == 5 / 32
@@ -74,6 +75,17 @@ def test_each_kind_of_evidence_is_counted_and_checked(suspicious: str, kind: str
     assert planted.added == {"rows": 8, "flips": 8}, "3 - 1 - 0.5 is above 0"
     others = [one for one in found.shortcuts if one.claimed and one not in (shown, planted)]
     assert [(one.kind, one.label, one.words) for one in others] == [(PLANTED, "negative", [("bad", 8)])]
+
+
+def test_words_of_a_kind_that_stand_in_for_each_other_are_left_out_together(tmp_path: Path) -> None:
+    predictor = weighing({"[UNK]": 3.0, "bad": -1.0})
+    rows = [("the film was Ahab Starbuck", "positive")] * 6 + [("bad film", "negative")] * 6
+    found = of_kind(survey_of(predictor, rows, tmp_path), NAME)
+    assert found.claimed
+    assert (found.rows, found.word_flips, found.flips) == (6, 0, 6)
+    assert found.word_fall.value == pytest.approx(share(6 + BLANK) - share(3 + BLANK), rel=1e-4)
+    assert found.fall.value == pytest.approx(share(6 + BLANK) - share(BLANK), rel=1e-4)
+    assert found.example["without"] == pytest.approx(share(BLANK), rel=1e-4)
 
 
 def test_the_name_of_a_label_in_its_texts_is_reported(tmp_path: Path) -> None:
