@@ -29,13 +29,15 @@ NO_NUMBERS = "what the model answers are no numbers"
 class _Making:
     """An explanation that is asked for, or will be; `request`: its id once the worker has begun with it.
 
-    `by_hand`: a person asked for it, and is told why there is none as often as they ask.
+    `before`: the method that was shown until then; `by_hand`: a person asked for it, and is told why there is none as
+    often as they ask.
     """
 
     link: Link
     answer: Answer
     text: str
     explanation: Explanation
+    before: str
     by_hand: bool
     request: Id = None
     dropped: bool = False
@@ -65,11 +67,11 @@ class Explaining:
             if answer.prediction is None or answer.model != main.target.name:
                 return False
             self.cancel()
-            answer.method = self.method
+            before, answer.method = answer.method, self.method
             known = answer.explanation
             if self.method != NONE and (known is None or (known.failed and by_hand)):
                 explanation = answer.explanations[self.method] = Explanation(self.method, words=TITLES[self.method])
-                self._making = making = _Making(link, answer, last.text, explanation, by_hand)
+                self._making = making = _Making(link, answer, last.text, explanation, before, by_hand)
                 link.put(lambda client: self._make(client, making))
             self._show(answer)
             return True
@@ -87,9 +89,12 @@ class Explaining:
             return True
 
     def _forget(self, making: _Making) -> None:
-        if making.answer.explanations.get(making.explanation.method) is making.explanation:
-            del making.answer.explanations[making.explanation.method]
-        self._show(making.answer)
+        answer, method = making.answer, making.explanation.method
+        if answer.explanations.get(method) is making.explanation:
+            del answer.explanations[method]
+            if answer.method == method:
+                answer.method = making.before
+        self._show(answer)
 
     def _show(self, answer: Answer) -> None:
         answer.version += 1

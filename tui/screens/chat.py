@@ -55,8 +55,8 @@ class ChatScreen(FindingPlace):
         Binding("v", "choose", "another checkpoint or run", id="chat.choose"),
         Binding("y", "copy", "copy the last answer", id="chat.copy"),
         Binding("R", "retry", "ask the last thing again", id="chat.retry"),
-        Binding("m", "other_reading", "explain by another method; writers: Markdown or not", id="chat.markdown"),
-        Binding("t", "table", "the last explanation with all its numbers", id="chat.table"),
+        Binding("m", "other_reading", "another method, or Markdown", id="chat.markdown"),
+        Binding("t", "table", "the explanation in numbers", id="chat.table"),
     ]
 
     def __init__(self) -> None:

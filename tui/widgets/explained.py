@@ -7,8 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from itertools import accumulate
 from typing import Any
 
-from hftune.asking.explanations import bracketed, changes, marked_pieces, shares_of_most, verdict
-from hftune.figures import figure
+from hftune.asking.explanations import bracketed, changes, fluency, marked_pieces, shares_of_most, verdict
 
 from ..answers import Answer, Explanation
 from ..drawing import columns_of, sanitize
@@ -113,7 +112,8 @@ def _counterfactuals(found: Mapping[str, Any], columns: int) -> list[Row]:
         return _words("no text with up to three changed words was found that is answered otherwise", columns)
     rows: list[Row] = [(("it would have been", "muted"),)]
     for one in found["found"]:
-        rows += _words(f"{one['label']} {figure(one['share'])}  {changes(one)}", columns, "")
+        share = "" if one["share"] is None else f" {one['share']:.3f}"
+        rows += _words(f"{one['label']}{share}  {changes(one)}{fluency(one)}", columns, "")
     return [*rows, *_words("counterfactuals · each was read and answered by the model", columns)]
 
 

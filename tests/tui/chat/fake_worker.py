@@ -109,7 +109,10 @@ class FakeModel:
 def explain(
     model: FakeModel, body: Mapping[str, Any], note: Callable[[str], None], cancelled: Callable[[], bool]
 ) -> dict[str, Any] | None:
-    """Give a word its place's value, or do what the text says: endless (until it is cancelled), wordless, nan, long."""
+    """Give a word its place's value, or do what the text says: wordless, nan, cut, endless.
+
+    Endless: until it is cancelled; `endless METHOD` by that one alone.
+    """
     (method,) = body["methods"]
     text = "\n".join(body[key] for key in ("text", "pair") if key in body)
     with (model.run / "explained").open("a", encoding="utf-8") as file:
@@ -118,7 +121,7 @@ def explain(
     if missing.exists():
         raise RequestError("not-available", missing.read_text(encoding="utf-8"), "pip install 'hftune[explain]'")
     note(f"{method}: words")
-    while text.startswith("endless") and not cancelled():
+    while text in ("endless", f"endless {method}") and not cancelled():
         time.sleep(0.002)
     if cancelled():
         return None

@@ -121,6 +121,18 @@ def test_what_is_there_is_not_asked_for_again(chat: Any, session: Session, cls_r
     assert asked_for(cls_run).count("lime one") == 1
 
 
+def test_where_a_method_is_let_go_the_one_before_is_shown(chat: Any, session: Session, cls_run: Path) -> None:
+    session.open(Target(cls_run))
+    answer = session.ask("endless lime").answers[0]
+    chat.until(lambda: answer.explanation and answer.explanation.record)
+    assert session.explaining.choose("lime")
+    chat.until(lambda: len(asked_for(cls_run)) == 2)
+    assert answer.method == "lime"
+    session.ask("next")
+    assert answer.method == "integrated-gradients" and answer.explanation.record
+    chat.until(lambda: last(session).method == "lime" and last(session).explanation.record)
+
+
 def test_only_the_first_of_two_models_and_nothing_that_writes_is_explained(
     chat: Any, session: Session, cls_run: Path, run: Path
 ) -> None:
@@ -163,7 +175,7 @@ async def test_m_goes_through_the_methods_and_keeps_what_is_there(chatting: Any,
     async with chatting() as chat:
         await opened(chat, cls, "not bad")
         shown = ("LIME · no better than chance here: do not believe it", "SHAP · better than chance", "ablation · ",
-                 "it would have been positive 0.71 'not' → 'good', without 'not'")  # fmt: skip
+                 "it would have been positive 0.710 'not' → 'good', without 'not'")  # fmt: skip
         for words in shown:
             await chat.body("m")
             await explained(chat)
