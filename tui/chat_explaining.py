@@ -59,8 +59,10 @@ class ChatExplaining:
         if found is not None and found.record is not None:
             screen.say("")
             screen.app.push_screen(Reading(TITLES[found.method], "\n".join(_lines(found)), wide=True))
+        elif main is not None and main.about.get("task") == WRITES:
+            screen.cannot('only labels are explained here: /explain "PROMPT" tells what in a prompt did most')
         elif main is not None and main.about.get("task") not in (None, CLASSIFIES):
-            screen.cannot(f"{main.target.name} gives no labels: only answers of a classifier are explained here")
+            screen.cannot(f"{main.target.name} gives no labels: only answers of a classifier are explained")
         elif found is not None and not found.failed:
             screen.cannot("the explanation is being made")
         else:

@@ -237,7 +237,7 @@ async def test_t_opens_all_words_with_their_numbers_and_esc_closes(chatting: Any
         await chat.sees("counterfactuals Esc closes", "it would have been", "good word0 word1")
 
 
-async def test_t_says_why_there_is_no_table(chatting: Any, cls: Path, gen: Path) -> None:
+async def test_t_says_why_there_is_no_table(chatting: Any, cls: Path, gen: Path, make_run: Any) -> None:
     async with chatting() as chat:
         await chat.open(cls)
         await chat.types("endless")
@@ -247,7 +247,11 @@ async def test_t_says_why_there_is_no_table(chatting: Any, cls: Path, gen: Path)
         await chat.open(gen)
         await chat.types("one")
         await chat.body("t")
-        await chat.sees("! gen-a1b2 gives no labels")
+        await chat.sees('! only labels are explained here: /explain "PROMPT"')
+        await chat.open(fake(make_run("mask-20260103-000000-e5f6", model=True), task="fill-mask"))
+        await chat.ready()
+        await chat.body("t")
+        await chat.sees("! mask-e5f6 gives no labels")
 
 
 async def test_esc_stops_an_explanation_and_leaves_the_prompt_first(chatting: Any, cls: Path) -> None:
