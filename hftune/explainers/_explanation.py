@@ -185,7 +185,8 @@ def _ask(question: Asked, names: Sequence[str], seed: int, note: Note) -> _Found
     attributions: list[Attribution] = []
     found: list[Explained] = []
     for name, plugin in plugins.items():
-        note(f"{plugin.TITLE}: {len(question.words)} words")
+        scores = f", {question.targets} tokens of the answer" if question.targets > 1 else ""
+        note(f"{plugin.TITLE}: {len(question.words)} words{scores}")
         began, before = time.monotonic(), question.passes
         first = plugin.attribute(question, seed)
         seconds, passes = time.monotonic() - began, question.passes - before
