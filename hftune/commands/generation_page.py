@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hftune.asking.explanations import Record, shares_of_most, verdict
-from hftune.asking.generated import answer_words
+from hftune.asking.explanations import Record, verdict
+from hftune.asking.generated import LEAST, answer_words
 from hftune.commands import page
 from hftune.commands.explanation_page import belief_table, marked, words_table
 from hftune.figures import figure
@@ -47,9 +47,10 @@ def generation_parts(record: Record) -> Iterator[str]:
 def _heat_map(record: Record, method: Record) -> str:
     """Return a table of the answer's words, each with what each word of the prompt did for it."""
     rows = list(answer_words(record, method))
-    shares = iter(shares_of_most([value for _, _, values in rows for value in values]))
+    # One word that did everything must not leave all others without a colour: what is worth naming has one.
+    most = max((abs(value) for _, _, values in rows for value in values), default=0.0) or 1.0
     cells = [
-        (word, f"{score:.2f}", *(page.shaded(f"{value:+.2f}", next(shares)) for value in values))
+        (word, f"{score:.2f}", *(page.shaded(f"{v:+.2f}", v / most if abs(v) >= LEAST else 0.0) for v in values))
         for word, score, values in rows
     ]
     return page.table(["answer", "log p", *record["words"]], cells)
