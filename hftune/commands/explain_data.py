@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hftune.asking import surveys
 from hftune.asking.explanations import bracketed, marked_pieces
 from hftune.commands.bars import drawable
+from hftune.commands.marked import AGAINST, FOR
 from hftune.commands.page import require_folder, write_page
 from hftune.commands.survey_page import survey_page
 from hftune.commands.ticker import Ticker
@@ -29,7 +30,6 @@ FEWEST_ROWS = 20  # however many methods and labels there are
 MARKED = 0.3  # of the largest value: what a mistake's words have to have to be marked
 LONGEST = 600  # characters of a mistake that are shown
 SPLITS = ("train", "validation", "test")
-FOR, AGAINST = "bold blue", "bold dark_orange"
 
 
 def check(arguments: argparse.Namespace) -> None:
@@ -43,6 +43,8 @@ def check(arguments: argparse.Namespace) -> None:
     if arguments.method == "counterfactual":
         hint = "Counterfactuals are for single texts; with --data take a method of attribution, or all of them."
         raise UsageError("--method counterfactual does not go with --data", hint=hint)
+    if arguments.answer is not None or arguments.max_new_tokens is not None:
+        raise UsageError("--answer and --max-new-tokens are for generators", hint="--data is for classifiers.")
     if arguments.fill_mask:
         raise UsageError("--fill-mask is for counterfactuals, which are for single texts", hint="Leave it out.")
     if arguments.rows is not None and arguments.rows < 1:
@@ -126,6 +128,8 @@ def _say_mistakes(record: dict[str, Any], output: Output) -> None:
 
     console = Console(file=output.stdout, highlight=False, width=surveys.COLUMNS)
     plain = console.color_system is None or console.no_color
+    if plain and record["mistakes"]:
+        output.say("  [for] and {against} the label that is named")
     for one in record["mistakes"]:
         for shown, indent in ((Text(surveys.mistake_head(one)), 2), (_marked(one, plain), 4)):
             for line in shown.wrap(console, surveys.COLUMNS - indent):

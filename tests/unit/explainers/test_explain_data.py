@@ -93,6 +93,7 @@ def test_a_labelled_file_is_surveyed(full_run: Path, tmp_path: Path, capsys: pyt
         (["--data", "test", "--method", "counterfactual"], "take a method of attribution"),
         (["--data", "test", "--method", "lim"], "Did you mean 'lime'?"),
         (["--data", "test", "--fill-mask", "latest"], "--fill-mask"),
+        (["--data", "test", "--answer", "good"], "for generators"),
         (["--data", "nowhere.csv"], "nowhere.csv"),
         (["--data", "testing"], "testing"),
         (["--data", "test", "--html", "nowhere/page.html"], "--html"),
