@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hftune.figures import figure
-from hftune.sanitize import clip, pad, sanitize
+from hftune.sanitize import columns_of, pad, sanitize
 
 Record = Mapping[str, Any]
 
@@ -63,7 +63,8 @@ def word_lines(record: Record, most: int | None = WORDS) -> Iterator[str]:
         line = f"  {pad(sanitize(record['words'][place]), WORD)} {' '.join(cells)}"
         if len(methods) == 1:
             line += "  " + pad(_bar(methods[0]["values"], place), BAR)
-        yield clip(f"{line}  {pieces_of(record, place)}".rstrip(), COLUMNS)
+        with_pieces = f"{line}  {pieces_of(record, place)}".rstrip()
+        yield with_pieces if columns_of(with_pieces) <= COLUMNS else line.rstrip()
     if most is not None and len(order) > most:
         yield f"  … and {len(order) - most} more words that did less"
 
