@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 from errno import EDQUOT, ENOSPC
 from pathlib import Path
@@ -58,9 +58,10 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
     them InterruptedRun when the run was asked to stop or pause, and RunError when something that the bits depend on
     changed since the attempt before, unless `allow_inexact`. `look` says what is doubtful about the data.
     """
-    with _clear_errors(run), Meter(recipe.energy.grid()) as meter:
+    with _clear_errors(run), ExitStack() as held:
         require_trackers(recipe.training)
         found = _find(recipe, run)
+        meter = _meter(recipe, found.accelerator, held)
         environment = _environment(recipe, found)
         start = find_start(run, found.accelerator)
         inexact = compare_environment(run, start, environment, found.accelerator, allow_inexact)
@@ -73,10 +74,17 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         progress = take_up(setup, learner, start, inexact)
         _announce(setup, model, progress)
         identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
-        own_meter = meter if found.accelerator.is_main_process else None
-        consumption = Consumption(setup, learner, own_meter, consumed(read_events(run.path)))
+        consumption = Consumption(setup, learner, meter, consumed(read_events(run.path)))
         progress = fit(setup, learner, progress, identity, consumption)
         return _finish(setup, model, progress, consumption)
+
+
+def _meter(recipe: Recipe, accelerator: Accelerator, held: ExitStack) -> Meter | None:
+    """Return a meter that counts until `held` ends; the first process has the only one."""
+    if not accelerator.is_main_process:
+        return None
+    count = 0 if accelerator.device.type == "cpu" else accelerator.num_processes
+    return held.enter_context(Meter(recipe.energy.grid(), count))
 
 
 def make_setup(recipe: Recipe, run: RunWriter) -> tuple[Setup, PreTrainedModel]:

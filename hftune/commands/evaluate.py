@@ -32,16 +32,17 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     name, step = split_step(arguments.run)
     run = find_run(name, arguments.runs_dir)
     wait_politely_when_busy()
-    from hftune.energy.meter import Meter
     from hftune.inference.predictor import Predictor
     from hftune.inference.scoring import load_rows, score
 
     predictor = Predictor.load(run, step)
     split, rows = load_rows(predictor, arguments.split, Path(arguments.data) if arguments.data else None, output.note)
-    with Meter(predictor.loaded.recipe.energy.grid()) as meter:
+    with predictor.metered() as meter:
+        before = meter.read()
         found = score(predictor, split, rows, max(0, arguments.worst))
         used = meter.read()
-    found = replace(found, energy=None if used is None else used.to_dict())
+    if used is not None and before is not None:
+        found = replace(found, energy=used.since(before).to_dict())
     output.emit(found.to_dict())
     if not output.json:
         for line in report(found):

@@ -13,6 +13,7 @@ import argparse
 import sys
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import nullcontext
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -150,7 +151,6 @@ def _show(item: tuple[str, ...], record: dict[str, Any], output: Output) -> None
 
 
 def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Output) -> None:
-    from hftune.energy.meter import Meter
     from hftune.inference.file_labels import Job, Listener, label_file
 
     sink = Path(arguments.output) if arguments.output else None
@@ -160,20 +160,23 @@ def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Out
     def emit(record: Any) -> None:
         print(json_line(record, output.stdout, default=str), file=output.stdout)
 
-    with asking_to_stop(lambda _: None) as signals, Meter(predictor.loaded.recipe.energy.grid()) as meter:
+    metered = predictor.metered() if sink is not None else nullcontext()
+    with asking_to_stop(lambda _: None) as signals, metered as meter:
+        before = meter.read() if meter is not None else None
         listener = Listener(display.bad_row, display.note, display.rows, emit, lambda: signals.first is not None)
         done = label_file(predictor, job, listener)
-        used = meter.read() if sink is not None else None
+        used = meter.read() if meter is not None else None
     display.end()
     if done.stopped:
         hint = "The same command goes on behind them." if sink else ""
         raise InterruptedRun(f"interrupted after {many(done.rows, 'row')}", hint, signals.exit_code)
     bad = f", {done.bad} of them without a label (column `error`)" if done.bad else ""
     output.note(f"{many(done.rows, 'row')}{bad}" + (f" → {sink}" if sink else ""))
-    if used is not None:
-        output.note(f"energy {used.tell()}")
+    spent = used.since(before) if used is not None and before is not None else None
+    if spent is not None:
+        output.note(f"energy {spent.tell()}")
     if sink is not None:
-        energy = None if used is None else used.to_dict()
+        energy = None if spent is None else spent.to_dict()
         output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad, "energy": energy})
 
 

@@ -13,15 +13,15 @@ from hftune.figures import count, figure
 COUNTED_ERROR, ESTIMATED_ERROR = 0.15, 0.5
 
 
-JOULES = 3600.0  # a watt-hour
+JOULES = 3600.0  # of a watt-hour
 
 
 @dataclass(frozen=True)
 class Usage:
     """Energy in watt-hours, CO2 equivalents in grams, seconds of the clock, floating-point operations (None: unknown).
 
-    `counted`: a counter of the machine (RAPL, NVML) told the processor's and the accelerator's part; it counts whatever
-    else runs there, too. Otherwise all is an estimate. `how`: what was counted, what was assumed.
+    `counted`: counters of the machine (RAPL, NVML) told the processor's and the accelerator's part; they count whatever
+    else runs there, too. Otherwise it is an estimate. `how`: what was counted, what was assumed.
     """
 
     cpu_wh: float = 0.0
@@ -76,7 +76,8 @@ class Usage:
     def from_dict(cls, record: Mapping[str, Any]) -> Self:
         """Return a usage from JSON; what it does not know is left out. Raises TypeError for what is none."""
         known = {field.name: record[field.name] for field in fields(cls) if field.name in record}
-        if not all(isinstance(value, str if name == "how" else int | float | None) for name, value in known.items()):
+        kinds: dict[str, Any] = {"how": str, "flops": int | float | None}
+        if not all(isinstance(value, kinds.get(name, int | float)) for name, value in known.items()):
             raise TypeError("figures of energy are numbers")
         return cls(**known)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.asking.decoding import Decoding, longest_answer
+from hftune.energy.meter import Meter
 from hftune.errors import HftuneError, ModelError, UsageError
 from hftune.inference.classification import Prediction, classify
 from hftune.inference.embedding import Pooling, TextVectors, embed_texts
@@ -140,6 +141,11 @@ class Predictor:
             "context": self.context,
             "load_seconds": round(self.load_seconds, 3),
         }
+
+    def metered(self) -> Meter:
+        """Return a meter of the energy that asking the model takes, on the grid that its recipe tells."""
+        accelerators = 0 if self.loaded.model.device.type == "cpu" else 1
+        return Meter(self.loaded.recipe.energy.grid(), accelerators)
 
     def require(self, task: str) -> None:
         """Raise TaskError, naming the command to use instead, when the model is not of `task`."""

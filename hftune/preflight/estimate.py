@@ -11,6 +11,7 @@ import resource
 import sys
 import time
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, cast
 
@@ -93,10 +94,17 @@ class _NoRun:
         self.notices.append(Notice(level, code, message, hint))
 
 
-def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: float = BUDGET_SECONDS) -> Estimate:
+def measure(
+    recipe: Recipe,
+    prepared: Prepared,
+    model: PreTrainedModel,
+    budget: float = BUDGET_SECONDS,
+    metered: bool = False,
+) -> Estimate:
     """Train `model` for a few steps, at most about `budget` seconds, and return what a whole run would take.
 
-    The model's weights are changed. Raises ModelError when memory does not suffice.
+    `metered`: energy and operations too, which takes a second or two more. The model's weights are changed. Raises
+    ModelError when memory does not suffice.
     """
     import torch
 
@@ -119,8 +127,9 @@ def measure(recipe: Recipe, prepared: Prepared, model: PreTrainedModel, budget: 
     run = cast("RunWriter", no_run)
     setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
     learner = make_learner(setup, model.to(accelerator.device).train())
-    with Meter(recipe.energy.grid()) as meter:
-        consumption = Consumption(setup, learner, meter)
+    accelerators = 0 if accelerator.device.type == "cpu" else accelerator.num_processes
+    with Meter(recipe.energy.grid(), accelerators) if metered else nullcontext() as meter:
+        consumption = Consumption(setup, learner, meter) if metered else None
         work, seconds, all_work, usage = _train_a_little(setup, learner, budget, consumption)
     train_seconds, error = extrapolate(work, seconds, all_work)
     checkpoint = _checkpoint_bytes(setup, learner)
@@ -182,7 +191,7 @@ def spread_picks(work: Sequence[float], count: int) -> list[int]:
 
 
 def _train_a_little(
-    setup: Setup, learner: Learner, budget: float, consumption: Consumption
+    setup: Setup, learner: Learner, budget: float, consumption: Consumption | None
 ) -> tuple[list[float], list[float], list[float], Usage | None]:
     """Return tokens and seconds of each measured step, the tokens of every step of the plan, and what all would use."""
     from hftune.training.progress import Progress
@@ -199,18 +208,20 @@ def _train_a_little(
         train_step(setup, learner, progress, batches[pick])
     measured: list[float] = []
     tokens: list[float] = []
-    before = consumption.usage()
+    if consumption is not None:
+        consumption.begin()
     began = time.perf_counter()
     for pick in [*rest, picks[0]]:
         start = time.perf_counter()
         train_step(setup, learner, progress, batches[pick])
         measured.append(time.perf_counter() - start)
         tokens.append(work[pick])
-        consumption.trained(batches[pick], progress.per_device_batch_size)
+        if consumption is not None:
+            consumption.trained(batches[pick], progress.per_device_batch_size)
         if len(measured) >= FEWEST_STEPS and time.perf_counter() - began > budget:
             break
     full, part = divmod(setup.plan.total_steps, len(work))
-    return tokens, measured, work * full + work[:part], consumption.estimate(before)
+    return tokens, measured, work * full + work[:part], consumption.estimate() if consumption is not None else None
 
 
 def _first_epoch(setup: Setup) -> tuple[list[Indices], Any]:

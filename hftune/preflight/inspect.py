@@ -160,7 +160,7 @@ def _with_model(
     }
     note("check: training a few steps to measure time and memory")
     report = replace(report, parameters=parameters)
-    estimate = measure(recipe, prepared, model)
+    estimate = measure(recipe, prepared, model, metered=True)
     return replace(
         report, estimate=estimate, findings=[*report.findings, *estimate.notices, *_disk(estimate, runs_dir)]
     )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
@@ -12,13 +13,14 @@ import torch
 from hftune.data.batches import Indices, batch_plan, micro_batches
 from hftune.energy.flops import RowCost, row_cost
 from hftune.energy.meter import Meter
-from hftune.energy.usage import JOULES, Usage
+from hftune.energy.usage import JOULES, Usage, total
 from hftune.runs.consumption import Consumed
 from hftune.training.device import release_memory
 from hftune.training.evaluation import fetch, forward
 from hftune.training.step import Learner, Setup
 
-COUNTED_LENGTH = 64  # tokens of the longest row that is counted, where there are shorter ones; longer ones follow
+COUNTED_LENGTH = 256  # tokens of the longest row that is counted, where there are three lengths up to it
+READ_SECONDS = 2.0  # for which a reading is good enough for a point of the curve: reading costs milliseconds
 FIRST_SECONDS = 10.0  # of training after which the whole is estimated
 
 
@@ -32,11 +34,19 @@ class Consumption:
         """`before`: what attempts before this one used."""
         self._setup, self._meter = setup, meter
         self._lengths = {name: np.asarray(split["length"][:]) for name, split in setup.prepared.splits.items()}
-        self._training = _counted(setup, lambda rows: _learn(setup, learner, rows), self._lengths["train"])
-        self._reading = _counted(setup, lambda rows: _read(setup, learner, rows), self._lengths["train"])
+        self._training: RowCost | None
+        self._reading: RowCost | None
+        self._training, self._reading = _counted(setup, learner, self._lengths["train"])
         self.flops = 0.0
         self._before_wh = 0.0 if before is None else before.used.wh
+        self._first: Usage | None = None  # when training began
         self._estimate: Usage | None = None
+        self._estimated = self._complained = False
+        self._newest: tuple[float, Usage | None] = (-READ_SECONDS, None)
+
+    def begin(self) -> None:
+        """Training begins: what was used until now was for making ready."""
+        self._first = self.usage()
 
     def trained(self, batch: Indices, per_device_batch_size: int) -> None:
         """Take in a global batch."""
@@ -50,15 +60,25 @@ class Consumption:
         """Return what the attempt has used, None while nothing is known."""
         found = self._meter.read() if self._meter is not None else None
         if found is None:
+            self._complain()
             return None
-        others = self._setup.accelerator.num_processes - 1
-        if others and not found.counted:  # they do the same, and are no children of this one
-            found = replace(found, cpu_wh=found.cpu_wh * (1 + others), how=f"{found.how}; rank 0 × {1 + others}")
+        world = self._setup.accelerator.num_processes
+        if world > 1 and not found.counted:  # the others do the same, and are no children of this one
+            more = (world - 1) * (found.cpu_wh + found.ram_wh)
+            found = replace(
+                found,
+                cpu_wh=found.cpu_wh * world,
+                ram_wh=found.ram_wh * world,
+                co2_g=found.co2_g * (1 + more / found.wh if found.wh else world),
+                how=f"{found.how}; rank 0 × {world}",
+            )
         return replace(found, flops=self.flops if self._training is not None else None)
 
     def timing(self) -> dict[str, Any]:
         """Return what a point of the curve says of energy: that of all attempts so far."""
-        used = self.usage()
+        read, used = self._newest
+        if time.monotonic() - read >= READ_SECONDS:
+            self._newest = time.monotonic(), (used := self.usage())
         if used is None:
             return {}
         return {"energy_joules": (self._before_wh + used.wh) * JOULES, "energy_counted": used.counted}
@@ -74,16 +94,22 @@ class Consumption:
 
     def estimate_early(self, step: int, elapsed_seconds: float) -> None:
         """After the first seconds of training say once what the whole plan would use at this rate an operation."""
-        if self._estimate is None and elapsed_seconds >= FIRST_SECONDS:
-            self._estimate = self.estimate()
+        if not self._estimated and elapsed_seconds >= FIRST_SECONDS:
+            self._estimated, self._estimate = True, self.estimate()
             self.tell(step)
 
-    def estimate(self, before: Usage | None = None) -> Usage | None:
-        """Return what the whole plan would use at the rate an operation so far, or since `before`; None: unknown."""
-        used = self.usage()
-        if used is not None and before is not None:
-            used = used.since(before)
-        return used.times(self.plan_flops() / used.flops) if used is not None and used.flops else None
+    def estimate(self) -> Usage | None:
+        """Return what all would use: making ready, and the whole plan at the rate an operation since training began."""
+        used, first = self.usage(), self._first
+        if used is None or first is None or not self.flops:
+            return None
+        return total([first, used.since(first).times(self.plan_flops() / self.flops)])
+
+    def _complain(self) -> None:
+        """Say once why nothing is known of energy."""
+        if self._meter is not None and self._meter.problem and not self._complained:
+            self._complained = True
+            self._setup.run.alert("info", "no-energy", f"energy is not metered: {self._meter.problem}")
 
     def _step_flops(self, batch: Indices, per_device_batch_size: int) -> float:
         if self._training is None:
@@ -108,60 +134,65 @@ class Consumption:
         )
 
     def plan_flops(self) -> float:
-        """Return the operations of the whole plan: every step of each epoch, every evaluation."""
+        """Return the operations of the whole plan: those of the first epoch times the epochs, and the evaluations."""
         plan, training = self._setup.plan, self._setup.recipe.training
-        flops, done, epoch = 0.0, 0, 0
-        while done < plan.total_steps:
-            batches = batch_plan(
-                self._lengths["train"],
-                seed=training.seed,
-                epoch=epoch,
-                batch_size=plan.batch_size,
-                group_by_length=training.group_by_length,
-            )[: plan.total_steps - done]
-            flops += sum(self._step_flops(batch, training.per_device_train_batch_size) for batch in batches)
-            done, epoch = done + len(batches), epoch + 1
+        batches = batch_plan(
+            self._lengths["train"],
+            seed=training.seed,
+            epoch=0,
+            batch_size=plan.batch_size,
+            group_by_length=training.group_by_length,
+        )[: plan.total_steps]
+        epoch = sum(self._step_flops(batch, training.per_device_train_batch_size) for batch in batches)
         evaluations = sum(plan.evaluates_at(step) for step in range(1, plan.total_steps + 1))
         times = {"validation": evaluations, "test": 1}
-        return flops + sum(count * self._split_flops(split) for split, count in times.items() if split in self._lengths)
+        read = sum(count * self._split_flops(split) for split, count in times.items() if split in self._lengths)
+        return epoch * plan.total_steps / len(batches) + read
 
 
-def _counted(setup: Setup, work: Callable[[Indices], object], lengths: Any) -> RowCost | None:
-    """Return what a row costs by its length, from rows of the train split; None where that cannot be counted."""
-    rows = _rows_to_count(lengths)
+def _counted(setup: Setup, learner: Learner, lengths: Any) -> tuple[RowCost, RowCost] | tuple[None, None]:
+    """Return what a row costs by its length when it is learned and when it is read, from rows of the train split.
+
+    Nothing where that cannot be counted: whatever a model does that torch's counter cannot follow, the run goes on.
+    """
+    rows, device = _rows_to_count(lengths), setup.accelerator.device
+
+    def cost(work: Callable[[Setup, Learner, Indices], None]) -> RowCost:
+        return row_cost(lambda length: work(setup, learner, np.array([rows[length]])), list(rows))
+
+    was_training = learner.model.training
     try:
-        with torch.random.fork_rng():
-            return row_cost(lambda length: work(np.array([rows[length]])), list(rows))
-    except Exception as error:  # whatever a model does that torch's counter cannot follow: the run goes on
-        setup.run.alert("info", "no-operations", f"operations are not counted: {type(error).__name__}: {error}")
-        return None
+        with torch.random.fork_rng(devices=[device] if device.type == "cuda" else []):
+            return cost(_learn), cost(_read)
+    except Exception as error:
+        first = (str(error).splitlines() or [""])[0][:200]
+        setup.run.alert("info", "no-operations", f"operations are not counted: {type(error).__name__}: {first}")
+        return None, None
     finally:
-        release_memory(setup.accelerator.device)
+        learner.optimizer.zero_grad(set_to_none=True)
+        learner.model.train(was_training)
+        release_memory(device)
 
 
 def _rows_to_count(lengths: Any) -> dict[int, int]:
-    """Return length -> row for three rows of unlike lengths, short ones where there are such."""
+    """Return length -> row for a short, a middle and a long row; very long ones only where there are no others."""
     found = np.unique(lengths)
-    short = found[found <= max(COUNTED_LENGTH, found[0])]
-    picked = {int(short[0]), int(short[len(short) // 2]), int(short[-1])}
+    short = found[found <= COUNTED_LENGTH]
+    some = short if len(short) >= 3 else found
+    picked = {int(some[0]), int(some[len(some) // 2]), int(some[-1])}
     return {length: int(np.flatnonzero(lengths == length)[0]) for length in sorted(picked)}
 
 
 def _learn(setup: Setup, learner: Learner, rows: Indices) -> None:
-    """Pass rows through the model and back; the gradients are let go."""
-    try:
-        batch = fetch(setup.prepared, "train", rows, 0)
-        logits, batch = forward(learner.model, batch, setup.precision, setup.accelerator.device)
-        torch.autograd.backward(setup.task.loss(setup.recipe, setup.prepared, logits, batch))
-    finally:
-        learner.optimizer.zero_grad(set_to_none=True)
+    """Pass rows through the model and back, as training does; whoever calls lets the gradients go."""
+    learner.model.train()  # checkpointed layers compute what they let go of once more only then
+    batch = fetch(setup.prepared, "train", rows, 0)
+    logits, batch = forward(learner.model, batch, setup.precision, setup.accelerator.device)
+    torch.autograd.backward(setup.task.loss(setup.recipe, setup.prepared, logits, batch))
+    learner.optimizer.zero_grad(set_to_none=True)
 
 
 def _read(setup: Setup, learner: Learner, rows: Indices) -> None:
-    was_training = learner.model.training
     learner.model.eval()
-    try:
-        with torch.no_grad():
-            forward(learner.model, fetch(setup.prepared, "train", rows), setup.precision, setup.accelerator.device)
-    finally:
-        learner.model.train(was_training)
+    with torch.no_grad():  # with an epoch, so that as many tokens are hidden as in held-out texts
+        forward(learner.model, fetch(setup.prepared, "train", rows, 0), setup.precision, setup.accelerator.device)

@@ -79,6 +79,8 @@ class _Loop:
 
     def run(self) -> Progress:
         self.learner.model.train()
+        if self.consumption is not None:
+            self.consumption.begin()
         self.writer.set_state(status="training", phase="training", total_steps=self.plan.total_steps)
         try:
             with self.clock.aside():
