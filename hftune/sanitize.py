@@ -49,3 +49,12 @@ def pad(text: str, columns: int, *, right: bool = False) -> str:
     text = clip(text, columns)
     space = " " * (columns - columns_of(text))
     return space + text if right else text + space
+
+
+def wrapped(text: str, columns: int, indent: str = "") -> list[str]:
+    """Return text as lines of at most `columns` columns, broken between words, within those that are longer."""
+    from rich.console import Console
+    from rich.text import Text
+
+    found = Text(text).wrap(Console(width=columns), columns - columns_of(indent))
+    return [indent + str(line).rstrip() for line in found]

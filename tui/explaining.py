@@ -108,6 +108,8 @@ class Explaining:
             if making.dropped:
                 return
             if conversation is None or not conversation.model:
+                if self._making is making:
+                    self._making = None
                 self._forget(making)
                 return
         self._ask(client, conversation, making)
@@ -148,6 +150,8 @@ class Explaining:
 
     def _fail(self, making: _Making, error: HftuneError) -> None:
         """Say why there is none, but not again and again what is so for each text."""
+        if making.dropped:  # nobody waits for it, and nobody has been told
+            return
         said = (making.answer.model, making.explanation.method, error.message)
         if said == self._said and not making.by_hand:
             self._forget(making)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from hftune.figures import figure
-from hftune.sanitize import columns_of, pad, sanitize
+from hftune.sanitize import columns_of, pad, sanitize, wrapped
 
 Record = Mapping[str, Any]
 
@@ -118,9 +117,14 @@ def _figures(found: Record) -> str:
 def verdict(record: Record) -> str:
     """Return in a sentence which method is to be believed, if any."""
     titles = {one["method"]: one["title"] for one in record["methods"]}
+    if len(record["words"]) < 2:
+        return "One word: there is no order to judge."
     if record["best"] is None:
         return "No better than chance here: do not believe it."
-    return f"Most faithful here: {titles[record['best']]}." if len(titles) > 1 else "Better than chance here."
+    told = f"better than {record['beaten']} of {record['orders']} random orders"
+    if len(titles) > 1:
+        return f"Most faithful here: {titles[record['best']]}, {told}."
+    return f"{told[:1].upper()}{told[1:]}."
 
 
 def counterfactual_lines(found: Record, alone: bool) -> Iterator[str]:
@@ -134,8 +138,9 @@ def counterfactual_lines(found: Record, alone: bool) -> Iterator[str]:
         return
     yield "  it would have been"
     for one in found["found"]:
-        yield f"  {sanitize(one['label'])} {figure(one['share'])}  {sanitize(changes(one))}{fluency(one)}"
-        yield from (f"    {line}" for line in textwrap.wrap(sanitize(one["text"]), 74))
+        head = f"{sanitize(one['label'])} {figure(one['share'])}  {sanitize(changes(one))}{fluency(one)}"
+        yield from wrapped(head, COLUMNS, "  ")
+        yield from wrapped(sanitize(one["text"]), COLUMNS, "    ")
 
 
 def fluency(one: Record) -> str:

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from hftune.figures import duration, figure, many
-from hftune.sanitize import clip, pad, sanitize
+from hftune.sanitize import clip, pad, sanitize, wrapped
 
 Record = Mapping[str, Any]
 
@@ -20,7 +19,7 @@ UNCLAIMED = 3  # kinds of evidence shown of which nothing is claimed
 STAYS = 0.8  # of the right answers stay without one of two texts: the lower end of the interval
 CHECK = (
     "A right answer hangs on its strongest word. All words of that kind left out, it flips or its probability falls; "
-    "claimed (!) is what both figures bear."
+    "claimed (!) is where enough rows hang on it and their probability falls, by the lower ends of both intervals."
 )
 
 
@@ -289,4 +288,4 @@ def _interval(found: Record) -> str:
 
 
 def _wrapped(text: str, indent: str = "  ") -> list[str]:
-    return textwrap.wrap(text, COLUMNS, initial_indent=indent, subsequent_indent=indent)
+    return wrapped(text, COLUMNS, indent)

@@ -29,12 +29,15 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     page = Path(arguments.html) if arguments.html else None
     if page is not None:
         require_folder(page)
+    from hftune.inference.predictor import enough_memory
+
     answers = _answers(load(arguments.run, arguments.runs_dir), arguments, output)
     records = []
     for number, texts in enumerate(answers.texts()):
         if number and not output.json:
             output.say()
-        records.append(answers.explain(texts))
+        with enough_memory("explain an answer", "Use a shorter text."):
+            records.append(answers.explain(texts))
         output.emit(records[-1])
     if not records:
         raise UsageError("there is no text to explain", hint='`hftune explain RUN "…"`, or lines on standard input.')

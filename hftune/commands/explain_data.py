@@ -8,16 +8,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.asking import surveys
-from hftune.asking.explanations import bracketed, marked_pieces
 from hftune.commands.bars import drawable
-from hftune.commands.marked import AGAINST, FOR
+from hftune.commands.marked import has_colours, marked_words
 from hftune.commands.page import require_folder, write_page
 from hftune.commands.survey_page import survey_page
 from hftune.commands.ticker import Ticker
 from hftune.errors import EXIT_DONE, UsageError, closest
 from hftune.output import Output
 from hftune.runs.reader import find_run, split_step
-from hftune.sanitize import sanitize
 
 if TYPE_CHECKING:
     from rich.text import Text
@@ -58,12 +56,13 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     page = Path(arguments.html) if arguments.html else None
     if page is not None:
         require_folder(page)
-    from hftune.inference.predictor import CLASSIFIES, Predictor
+    from hftune.inference.predictor import CLASSIFIES, Predictor, enough_memory
 
     run, step = split_step(arguments.run)
     predictor = Predictor.load(find_run(run, arguments.runs_dir), step)
     predictor.require(CLASSIFIES)
-    record = _survey(predictor, names, arguments, output)
+    with enough_memory("explain answers"):
+        record = _survey(predictor, names, arguments, output)
     output.emit(record)
     if not output.json:
         for line in drawable(_lines(record), output.stdout):
@@ -90,12 +89,10 @@ def _methods(asked: str | None) -> list[str]:
 
 
 def _survey(predictor: Predictor, names: list[str], arguments: argparse.Namespace, output: Output) -> dict[str, Any]:
-    from hftune.explainers._captum import require_captum
     from hftune.explainers._labelled import label_rows
     from hftune.explainers._survey import survey
     from hftune.inference.scoring import load_rows
 
-    require_captum()
     split, file = (arguments.data, None) if arguments.data.lower() in SPLITS else (None, Path(arguments.data))
     name, dataset = load_rows(predictor, split, file, output.note)
     with Ticker(output.stderr) as ticker:
@@ -127,27 +124,20 @@ def _say_mistakes(record: dict[str, Any], output: Output) -> None:
     from rich.text import Text
 
     console = Console(file=output.stdout, highlight=False, width=surveys.COLUMNS)
-    plain = console.color_system is None or console.no_color
-    if plain and record["mistakes"]:
+    colours = has_colours(console)
+    if record["mistakes"] and not colours:
         output.say("  [for] and {against} the label that is named")
     for one in record["mistakes"]:
-        for shown, indent in ((Text(surveys.mistake_head(one)), 2), (_marked(one, plain), 4)):
+        for shown, indent in ((Text(surveys.mistake_head(one)), 2), (_marked(one, colours), 4)):
             for line in shown.wrap(console, surveys.COLUMNS - indent):
                 line.rstrip()
                 console.print(Text(" " * indent).append_text(line), soft_wrap=True)
 
 
-def _marked(one: dict[str, Any], plain: bool) -> Text:
-    from rich.text import Text
-
-    shown, least = Text(), MARKED * max(map(abs, one["values"]))
+def _marked(one: dict[str, Any], colours: bool) -> Text:
+    least = MARKED * max(map(abs, one["values"]))
     values = [value if abs(value) >= least else 0.0 for value in one["values"]]
-    for piece, share in marked_pieces(one["text"], one["spans"], values):
-        clean = sanitize(piece)
-        if plain:
-            shown.append(bracketed(clean, share))
-        else:
-            shown.append(clean, style="" if share == 0 else FOR if share > 0 else AGAINST)
+    shown = marked_words(one["text"], one["spans"], values, colours)
     if len(shown) > LONGEST:
         shown.truncate(LONGEST)
         shown.append("…")

@@ -81,12 +81,13 @@ class LabelAnswers:
         return explanations_page(self._predictor.loaded.path.name, records)
 
     def _flip(self, text: str, pair: str | None) -> dict[str, Any]:
-        from hftune.explainers._counterfactual import Neighbourhood, find
+        from hftune.explainers._counterfactual import Neighbourhood, find, require_labels
         from hftune.explainers._question import Question
 
         with self._ticker:
-            self._hood = self._hood or Neighbourhood(self._predictor, self._ticker.show, self._guesser)
             question = Question(self._predictor, text, None, pair)
+            require_labels(question)  # before what takes long
+            self._hood = self._hood or Neighbourhood(self._predictor, self._ticker.show, self._guesser)
             found = asdict(find(self._predictor, question, self._hood, self._ticker.show))
         if not self._output.json:
             for line in counterfactual_lines(found, alone=not self._names):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hftune.asking.explanations import Record, changes, marked_pieces, pieces_of, verdict, word_order
+from hftune.asking.explanations import Record, changes, fluency, marked_pieces, pieces_of, verdict, word_order
 from hftune.commands import page
 from hftune.figures import figure
 
@@ -106,8 +106,8 @@ def _flips(found: Record, alone: bool) -> Iterator[str]:
             one["text"],
             len(one["edits"]),
             figure(one["share"]),
-            figure(one["perplexity_ratio"]),
+            fluency(one).strip(),
         )
         for one in found["found"]
     ]
-    yield page.table(["answer", "changes", "text", "changed words", "probability", "perplexity ×"], rows, 3)
+    yield page.table(["answer", "changes", "text", "changed words", "probability", "how it reads"], rows, 3)

@@ -6,9 +6,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from hftune.asking import surveys
-from hftune.asking.explanations import marked_pieces
 from hftune.asking.surveys import Record
 from hftune.commands import page
+from hftune.commands.explanation_page import marked
 from hftune.commands.plots import share_columns, whisker_bars
 from hftune.figures import figure
 
@@ -120,12 +120,4 @@ def _mistakes(record: Record) -> Iterator[str]:
         said = f"row {one['row']}: said {surveys.answer(one['said'])}, right is {surveys.answer(one['right'])}"
         yield page.heading(f"{said}, loss {figure(one['loss'])}", 3)
         yield page.paragraph(f"for {one['label']} ({figure(one['share'])})", quiet=True)
-        yield page.marked_text(_pieces(one))
-
-
-def _pieces(one: Record) -> Iterator[tuple[str, float, str]]:
-    numbers = {start: f"{value:+.2f}" for (start, _), value in zip(one["spans"], one["values"], strict=True)}
-    at = 0
-    for piece, share in marked_pieces(one["text"], one["spans"], one["values"]):
-        yield piece, share, numbers.get(at, "")
-        at += len(piece)
+        yield marked(one["text"], one["spans"], one["values"])

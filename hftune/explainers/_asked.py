@@ -35,6 +35,17 @@ def require_offsets(tokenizer: PreTrainedTokenizerBase) -> None:
         raise UsageError("explanations need a fast tokenizer, which knows what characters a token is of")
 
 
+def require_numbers(found: Array) -> None:
+    """Raise UsageError where what a model says of a text is not finite."""
+    import numpy as np
+
+    if not np.isfinite(found).all():
+        raise UsageError(
+            "what the model says is no number: its weights are not finite",
+            hint="Did training diverge? Ask an earlier checkpoint (RUN@step).",
+        )
+
+
 class Asked(ABC):
     """A text whose words are explained, and one score or several of it (`targets`: how many).
 

@@ -110,7 +110,7 @@ class Asker:
         """Return a row's cases: its answer; of labels that may apply together each of them.
 
         `suspects`: without which words to tell what is left. `measured`: tell also how faithful the
-        values for the (likeliest) answer are. Raises UsageError for a text without words.
+        values for the answer (of several labels the first) are. Raises UsageError for a text without words.
         """
         kind, names = self._predictor.problem_type, self._predictor.labels
         main = row.given[0] if row.given else max(range(len(names)), key=lambda at: row.probabilities[names[at]])
@@ -183,20 +183,12 @@ def _drops(
 def _answers(question: Question, kept: Sequence[Array]) -> list[Drop]:
     import numpy as np
 
-    shares, target = every_share(question, np.stack(list(kept))), question.target
+    shares, target = question.every_share(np.stack(list(kept))), question.target
     if question.kind == SINGLE:
-        flipped = (shares.argmax(axis=1) != target).tolist()
+        others = shares.argmax(axis=1) != target
     else:
-        flipped = (shares[:, target] < HALF).tolist() if question.kind == MULTI else [False] * len(shares)
-    return [Drop(share, flip) for share, flip in zip(shares[:, target].tolist(), flipped, strict=True)]
-
-
-def every_share(question: Question, kept: Array) -> Array:
-    """Return the probability of each class float64 [n, classes]; of a regression the number itself."""
-    import numpy as np
-
-    one, columns = copy(question), []
-    for place in range(len(question.labels)):
-        one.target = place
-        columns.append(one.shares(kept))
-    return np.stack(columns, axis=1)
+        others = shares[:, target] < HALF if question.kind == MULTI else np.zeros(len(shares), dtype=bool)
+    # The first is the whole text: where its answer is another one as it is (of windows only the first is read here),
+    # nothing that is left out turns it.
+    flipped = others & ~others[0]
+    return [Drop(share, flip) for share, flip in zip(shares[:, target].tolist(), flipped.tolist(), strict=True)]

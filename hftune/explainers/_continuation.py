@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.asking.decoding import Decoding
 from hftune.errors import UsageError
-from hftune.explainers._asked import Asked, never, padded
+from hftune.explainers._asked import Asked, never, padded, require_numbers
 from hftune.explainers._spelling import NO_LIMIT, answer_ids, spell_answer, spell_prompt
 from hftune.inference.predictor import GENERATES, well_formed
 from hftune.inference.prompts import check_messages, start_token
@@ -71,6 +71,7 @@ class Continuation(Asked):
         self.ids = [*prompt.ids, *ids]
         self.owners = [*prompt.owners, *[None] * len(ids)]
         self.batch = max(1, min(self.batch, HELD // (len(ids) * len(self._tokenizer)), TOKENS // len(self.ids)))
+        require_numbers(self._outputs(self.whole()))
 
     def target_scores(self, kept: Array) -> Array:
         """Return the log probability of each of the answer's tokens float64 [n, tokens]; `kept`: bool [n, words]."""
@@ -123,7 +124,7 @@ class Continuation(Asked):
             logits = self._logits(ids, (at < ends - 1 + len(answer)).long(), places)
             wanted = self._tensor(answer * len(prompts))
             losses = torch.nn.functional.cross_entropy(logits, wanted, reduction="none")
-        return np.asarray(-losses.double().cpu().numpy()).reshape(len(prompts), len(answer))
+        return np.asarray(-losses.float().cpu().double().numpy()).reshape(len(prompts), len(answer))
 
     def _without(self, kept: Array) -> list[int]:
         pairs = zip(self.prompt_ids, self.owners, strict=False)
@@ -141,5 +142,5 @@ def _greedy(
     decoding = Decoding(max_new_tokens=most, temperature=0)
     found = predictor.generate(asked, decoding, cancelled=cancelled, most_tokens=predictor.context or NO_LIMIT)
     if not found.ids and not cancelled():
-        raise UsageError("the model ends its answer at once", hint="--answer TEXT explains one that you give.")
+        raise UsageError("the model ends its answer at once", hint="Give an answer to explain: --answer TEXT.")
     return list(found.ids)

@@ -15,6 +15,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import HftuneError, UsageError
+from hftune.explainers._asked import Stopped, never
 from hftune.explainers._fluency import Fluency
 from hftune.explainers._infilling import Infiller, at_hand
 from hftune.explainers._question import Question
@@ -83,7 +84,14 @@ class Neighbourhood:
     words.
     """
 
-    def __init__(self, predictor: Predictor, note: Note, guesser: Predictor | None = None) -> None:
+    def __init__(
+        self,
+        predictor: Predictor,
+        note: Note,
+        guesser: Predictor | None = None,
+        cancelled: Callable[[], bool] = never,
+    ) -> None:
+        """Raises Stopped when `cancelled` turns true meanwhile: the train texts may be many."""
         from hftune.inference.embedding import unit, word_table
         from hftune.inference.words import whole_words
 
@@ -91,7 +99,7 @@ class Neighbourhood:
         self._infiller = at_hand(predictor, note) if guesser is None else Infiller(guesser)
         self._tokenizer = predictor.loaded.tokenizer
         vocabulary = whole_words(self._tokenizer)
-        seen = _train_words(predictor, note)
+        seen = _train_words(predictor, note, cancelled)
         kept = [
             (index, word)
             for index, word in zip(vocabulary.ids, vocabulary.words, strict=True)
@@ -125,12 +133,13 @@ class Neighbourhood:
 
 
 def find(predictor: Predictor, question: Question, neighbourhood: Neighbourhood, note: Note) -> Counterfactuals:
-    """Return the changed texts with the fewest edits that the model answers otherwise than what was asked.
+    """Return the changed texts with the fewest edits that the model answers otherwise than the text itself.
 
     Raises UsageError for problems other than one label of several: there is no other answer to flip to.
     """
-    if question.kind != SINGLE:
-        raise UsageError("a counterfactual is another answer: only a model that gives one label of several has them")
+    require_labels(question)
+    # As the model answers all of it: of a text that is read in windows the question has the first.
+    _, ((answer, share),) = _answers(predictor, question, [edited(question, [])])
     options = neighbourhood.options(question, _places(question))
     flips: list[Counterfactual] = []
     beam: list[tuple[Edit, ...]] = [()]
@@ -144,7 +153,7 @@ def find(predictor: Predictor, question: Question, neighbourhood: Neighbourhood,
         flips = [
             Counterfactual("\n".join(texts[index]), sorted(tried[index], key=lambda edit: edit.place), label, share)
             for index, (label, share) in enumerate(labels)
-            if label != question.label and all(map(str.strip, texts[index]))
+            if label != answer and all(map(str.strip, texts[index]))
         ]
         if flips or not tried:
             break
@@ -152,9 +161,8 @@ def find(predictor: Predictor, question: Question, neighbourhood: Neighbourhood,
         beam = [tried[index] for index in order[:BEAM]]
         if size == 1:
             options = _strongest(options, [tried[index][0] for index in order])
-    share = float(question.shares(question.whole())[0])
     found = _most_fluent(question, flips, neighbourhood.fluency)
-    return Counterfactuals(question.text, question.label, share, found, passes)
+    return Counterfactuals(question.text, answer, share, found, passes)
 
 
 def _strongest(options: dict[int, list[str]], edits: Sequence[Edit]) -> dict[int, list[str]]:
@@ -241,14 +249,20 @@ def _answers(
     return shares, labels
 
 
-def _train_words(predictor: Predictor, note: Note) -> Counter[str] | None:
+def _train_words(predictor: Predictor, note: Note, cancelled: Callable[[], bool]) -> Counter[str] | None:
     """Return how often each word stands in the train texts, in lower case; None where they are not at hand."""
     from hftune.data.load import load_splits
+    from hftune.data.texts import Texts
 
     data = predictor.loaded.recipe.data
     try:
-        texts = load_splits(data, note)["train"][data.text]
+        texts = Texts(load_splits(data, note)["train"], data)
     except HftuneError as error:
         note(f"words are not compared with the train texts: {error.message}")
         return None
-    return Counter(word.text.lower() for text in texts if text for word in words_of(str(text)))
+    seen: Counter[str] = Counter()
+    for row in range(len(texts)):
+        if cancelled():
+            raise Stopped
+        seen.update(word.text.lower() for word in words_of(texts[row]))
+    return seen

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from hftune.explainers._cases import Case
-from hftune.explainers._intervals import mean, sure
+from hftune.explainers._intervals import mean
 from hftune.inference.statistics import Interval
 from hftune.tasks._labels import SINGLE
 
@@ -39,14 +39,6 @@ class LabelDrivers:
     label: str
     rows: int
     words: list[Driver]
-
-    def speaking_for(self, top: int) -> list[Driver]:
-        """Return the words with the largest means whose interval is above 0."""
-        return [one for one in self.words if one.mean.value > 0 and sure(one.mean)][:top]
-
-    def speaking_against(self, top: int) -> list[Driver]:
-        """Return the words with the smallest means whose interval is below 0."""
-        return [one for one in reversed(self.words) if one.mean.value < 0 and sure(one.mean)][:top]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the label's words as JSON holds them."""

@@ -29,7 +29,7 @@ Note = Callable[[str], None]
 class Explained:
     """One method's answer: a value a word, and how faithful they are; `stability` is 1 for what draws nothing.
 
-    `passes`: texts that the model read for the values; `seconds` they took.
+    `passes`: texts that the model read for the values and had not read before; `seconds` they took.
     """
 
     method: str
@@ -46,8 +46,9 @@ class Explained:
 class Explanation:
     """Why `text` got `share` for `label`: `words` and tokens (`pieces`, `owners`: each one's word) and each method.
 
-    `spans`: each word's characters [start, end) of `text`. `agreement`: rank correlation of each two methods. `best`:
-    the most faithful method here, None where none beats chance. `notes`: what was not read.
+    `spans`: each word's characters [start, end) of `text`. `agreement`: rank correlation of each two methods. `chance`:
+    the mean of random orders; `best`: the most faithful method here, which beats `beaten` of the `orders`; None where
+    that is not most of them. `notes`: what was not read.
     """
 
     text: str
@@ -62,6 +63,8 @@ class Explanation:
     agreement: dict[str, float] = field(default_factory=dict)
     best: str | None = None
     notes: list[str] = field(default_factory=list)
+    beaten: int = 0
+    orders: int = CHANCE_DRAWS
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as JSON holds it."""
@@ -107,6 +110,8 @@ class AnswerExplanation:
     agreement: dict[str, float]
     best: str | None
     notes: list[str]
+    beaten: int
+    orders: int = CHANCE_DRAWS
     kind: str = "generation"
 
     def to_dict(self) -> dict[str, Any]:
@@ -123,6 +128,7 @@ class _Found:
     chance: Faithfulness
     agreement: dict[str, float]
     best: str | None
+    beaten: int
 
 
 def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> Explanation:
@@ -144,6 +150,7 @@ def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> 
         chance=found.chance,
         agreement=found.agreement,
         best=found.best,
+        beaten=found.beaten,
         notes=question.notes,
     )
 
@@ -171,6 +178,7 @@ def explain_answer(question: Continuation, names: Sequence[str], seed: int, note
         chance=found.chance,
         agreement=found.agreement,
         best=found.best,
+        beaten=found.beaten,
         notes=question.notes,
     )
 
@@ -204,21 +212,25 @@ def _ask(question: Asked, names: Sequence[str], seed: int, note: Note) -> _Found
                 seconds=round(seconds, 3),
             )
         )
-    chance = _chance(question, seed)
+    chance, gains = _chance(question, seed)
     alike = agreement({one.method: drawn.values for one, drawn in zip(found, attributions, strict=True)})
     best = max(found, key=lambda one: one.faithfulness.gain, default=None)
+    beaten = sum(best.faithfulness.gain > gain for gain in gains) if best is not None else 0
     return _Found(
         attributions=attributions,
         methods=found,
         chance=chance,
         agreement={f"{one} and {other}": value for (one, other), value in alike.items()},
-        best=best.method if best is not None and best.faithfulness.gain > chance.gain else None,
+        best=best.method if best is not None and beaten > len(gains) / 2 else None,
+        beaten=beaten,
     )
 
 
-def _chance(question: Asked, seed: int) -> Faithfulness:
-    """Return the mean faithfulness of values that know nothing."""
+def _chance(question: Asked, seed: int) -> tuple[Faithfulness, list[float]]:
+    """Return the mean faithfulness of values that know nothing, and each one's gain."""
     plugin = registry.load(CHANCE)
     drawn: list[Attribution] = [plugin.attribute(question, seed + more) for more in range(CHANCE_DRAWS)]
-    found = [asdict(measure(question, one.values)) for one in drawn]
-    return Faithfulness(**{name: sum(one[name] for one in found) / len(found) for name in found[0]})
+    found = [measure(question, one.values) for one in drawn]
+    names = asdict(found[0])
+    mean = {name: sum(getattr(one, name) for one in found) / len(found) for name in names}
+    return Faithfulness(**mean), [one.gain for one in found]

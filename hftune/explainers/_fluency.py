@@ -9,6 +9,8 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+from hftune.explainers._asked import padded
+
 LANGUAGE_MODEL = "hftune:gpt2-mini"
 BATCH = 32
 LATIN = 0.9  # of a text's letters at least
@@ -23,15 +25,22 @@ class Fluency:
 
     def ratios(self, text: str, changed: Sequence[str]) -> list[float | None]:
         """Return each changed text's perplexity as a multiple of the text's own: 1 reads as well, 2 half as likely a
-        token; None for all where the text is not one that the model can read."""
+        token; None for all where the model cannot read one of them, or not to its end."""
         if not changed or not _is_latin(text):
             return [None] * len(changed)
-        whole, *rest = self._perplexities([text, *changed])
+        self._load()
+        ids = [self._ids(each) for each in (text, *changed)]
+        if max(map(len, ids)) > self._model.config.n_positions:
+            return [None] * len(changed)
+        whole, *rest = self._perplexities(ids)
         return [each / whole for each in rest]
 
-    def _perplexities(self, texts: Sequence[str]) -> list[float]:
+    def _ids(self, text: str) -> list[int]:
+        """Return a text's tokens, begun as each document of the model's training."""
+        return [self._tokenizer.eos_token_id, *self._tokenizer(text, verbose=False)["input_ids"]]
+
+    def _perplexities(self, texts: Sequence[list[int]]) -> list[float]:
         """Return exp of the mean negative log-likelihood a token, the first token's included."""
-        self._load()
         order = sorted(range(len(texts)), key=lambda index: len(texts[index]))
         found = [0.0] * len(texts)
         for start in range(0, len(order), BATCH):
@@ -40,18 +49,14 @@ class Fluency:
                 found[index] = value
         return found
 
-    def _batch(self, texts: Sequence[str]) -> list[float]:
+    def _batch(self, texts: Sequence[list[int]]) -> list[float]:
         import torch
 
-        begin = self._tokenizer.eos_token_id  # as each document of its training began
-        limit = self._model.config.n_positions
-        ids = [[begin, *self._tokenizer(text, verbose=False)["input_ids"]][:limit] for text in texts]
-        longest = max(map(len, ids))
-        padded = torch.tensor([[*one, *[begin] * (longest - len(one))] for one in ids])
-        mask = torch.tensor([[1] * len(one) + [0] * (longest - len(one)) for one in ids])
+        ids = torch.tensor(padded(texts, self._tokenizer.eos_token_id))
+        mask = torch.tensor(padded([[1] * len(one) for one in texts], 0))
         with torch.inference_mode():
-            logits = self._model(input_ids=padded, attention_mask=mask, use_cache=False).logits[:, :-1]
-            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), padded[:, 1:], reduction="none")
+            logits = self._model(input_ids=ids, attention_mask=mask, use_cache=False).logits[:, :-1]
+            losses = torch.nn.functional.cross_entropy(logits.transpose(1, 2), ids[:, 1:], reduction="none")
         counted = mask[:, 1:]
         means = (losses * counted).sum(1) / counted.sum(1).clamp(min=1)
         return [math.exp(value) for value in means.double().tolist()]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from functools import lru_cache
+from statistics import NormalDist
 from typing import TYPE_CHECKING, Any
 
 from hftune.inference.comparison import student_t
@@ -39,8 +40,11 @@ def mean(values: Sequence[float] | Array) -> Interval:
     return Interval(middle, middle - half, middle + half)
 
 
-def correlation(one: Sequence[float] | Array, other: Sequence[float] | Array) -> Interval:
-    """Return Pearson's correlation with the interval of Fisher's z (1921); NaN where one side does not vary."""
+def correlation(one: Sequence[float] | Array, other: Sequence[float] | Array, looks: int = 1) -> Interval:
+    """Return Pearson's correlation with the interval of Fisher's z (1921); NaN where one side does not vary.
+
+    `looks`: of so many correlations the largest will be picked, so that each interval is as much wider (Bonferroni).
+    """
     import numpy as np
 
     first, second = np.asarray(one, dtype=float), np.asarray(other, dtype=float)
@@ -49,7 +53,8 @@ def correlation(one: Sequence[float] | Array, other: Sequence[float] | Array) ->
     value = float(np.corrcoef(first, second)[0, 1])
     if len(first) < 4:
         return Interval(value, None, None)
-    z, half = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, value))), NORMAL / math.sqrt(len(first) - 3)
+    wide = NormalDist().inv_cdf(1 - (1 - LEVEL) / 2 / looks)
+    z, half = math.atanh(max(-1 + 1e-12, min(1 - 1e-12, value))), wide / math.sqrt(len(first) - 3)
     return Interval(value, math.tanh(z - half), math.tanh(z + half))
 
 

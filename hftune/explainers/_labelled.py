@@ -9,6 +9,7 @@ from statistics import pstdev
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import DataError
+from hftune.explainers._asked import require_numbers
 from hftune.explainers._words import words_of
 from hftune.figures import many
 from hftune.inference.predictor import CLASSIFIES, Predictor
@@ -121,6 +122,7 @@ class _Answers:
         from hftune.inference.scoring import row_losses
 
         logits, kind = np.array([one.logits for one in self._found]), self._predictor.problem_type
+        require_numbers(logits)
         losses, _ = row_losses(task, self._predictor.loaded.recipe, prepared, kind, logits, np.array(targets))
         return [float(loss) for loss in losses]
 
@@ -133,7 +135,7 @@ class _Answers:
         if kind == REGRESSION:
             right: Any = float(target)
             given: tuple[int, ...] = (0,)
-            wrong = abs(said - right) > near
+            wrong = not abs(said - right) <= near
         else:
             right = [names[place] for place in labels] if kind == MULTI else names[labels[0]]
             given = tuple(names.index(one) for one in (said if isinstance(said, list) else [said]))

@@ -28,8 +28,9 @@ class Length:
 
     `label`: the one whose answer follows the length most. `said`: the correlation of the number of words with its being
     given (of a regression with the number); `true`: with its being right. `blank`: the label's probability for the
-    shortest and the longest quarter of the texts with each word masked; None where left-out words leave no masks.
-    `claimed`: `said` is 0.3 or more, and the masked texts bear it out (without masks: it is 0.1 more than `true`).
+    shortest and the longest quarter of the texts with each word masked; None where left-out words leave no masks, or
+    where the texts are few. `claimed`: `said` is 0.3 or more, its interval (wider where there are several labels to
+    pick from) leaves 0 out, and the masked texts bear it out (without masks: it is 0.1 more than `true`).
     """
 
     bins: list[dict[str, Any]]
@@ -51,13 +52,14 @@ def lengths(cases: Sequence[Case], labels: Sequence[str], masks: bool) -> Length
     by_row = {case.row.number: case for case in cases}
     rows = list(by_row.values())
     words = np.array([len(case.words) for case in rows], dtype=float)
-    found = [(place, correlation(words, _said(rows, place))) for place in range(len(labels))]
+    looks = 1 if len(labels) == 2 else len(labels)  # of two labels the one's answers are the other's
+    found = [(place, correlation(words, _said(rows, place), looks)) for place in range(len(labels))]
     known = [one for one in found if np.isfinite(one[1].value)] or found
     place, said = max(known, key=lambda one: (abs(one[1].value) if np.isfinite(one[1].value) else -1, one[0]))
     true = correlation(words, _true(rows, place))
     blank = _blank(cases, place, len(labels)) if masks else None
     unit = float(np.std(_said(rows, place))) or 1.0 if rows[0].kind == REGRESSION else 1.0
-    return Length(_bins(rows, words), labels[place], said, true, blank, _claimed(said, true, blank, unit))
+    return Length(_bins(rows, words), labels[place], said, true, blank, _claimed(said, true, blank, unit, masks))
 
 
 def _said(rows: Sequence[Case], place: int) -> list[float]:
@@ -81,15 +83,17 @@ def _blank(cases: Sequence[Case], place: int, labels: int) -> tuple[float, float
         elif labels == 2 and case.kind == SINGLE:
             found.append((len(case.words), 1 - case.blank.share))
     quarter = len(found) // BINS
-    if not quarter:
+    if quarter < LEAST_BIN:
         return None
     found.sort()
     return mean([one for _, one in found[:quarter]]).value, mean([one for _, one in found[-quarter:]]).value
 
 
-def _claimed(said: Interval, true: Interval, blank: tuple[float, float] | None, unit: float) -> bool:
+def _claimed(said: Interval, true: Interval, blank: tuple[float, float] | None, unit: float, masks: bool) -> bool:
     if said.low is None or said.high is None or said.low <= 0 <= said.high or abs(said.value) < STRONG:
         return False
+    if blank is None and masks:
+        return False  # too few texts to tell
     if blank is None:
         return not abs(said.value) - abs(true.value) < LEAST_GAP
     gap = (blank[1] - blank[0]) * (1 if said.value > 0 else -1)
@@ -109,6 +113,3 @@ def _bins(rows: Sequence[Case], words: Array) -> list[dict[str, Any]]:
         ends = {"from": int(words[some].min()), "to": int(words[some].max())}
         found.append({**ends, "rows": len(some), "right": right, **share(right, len(some)).to_dict()})
     return found
-
-
-__all__ = ["LEAST_BIN", "Length", "lengths"]

@@ -11,8 +11,9 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import UsageError, closest
-from hftune.explainers._asked import Asked, Stopped, never, padded, require_offsets
+from hftune.explainers._asked import Asked, Stopped, never, padded, require_numbers, require_offsets
 from hftune.explainers._words import Word, owners, words_of
+from hftune.modeling.loading import without_cache
 from hftune.tasks._answers import class_logits, negative_label
 from hftune.tasks._labels import REGRESSION, SINGLE
 
@@ -59,6 +60,7 @@ class Question(Asked):
             raise UsageError("there is no word to explain", hint="Give a text.")
         self.batch = max(1, min(self.batch, TOKENS // len(self.ids)))
         self.target = self._choose(target)
+        require_numbers(self._outputs(self.whole()))
 
     @property
     def label(self) -> str:
@@ -74,10 +76,14 @@ class Question(Asked):
 
     def shares(self, kept: Array) -> Array:
         """Return the probability of the class float64 [n] for the same; of a regression the number itself."""
+        return self.every_share(kept)[:, self.target]
+
+    def every_share(self, kept: Array) -> Array:
+        """Return the probability of each class float64 [n, classes]; of a regression the number itself."""
         from hftune.inference.classification import probabilities
 
         logits = self._outputs(kept)
-        return logits[:, self.target] if self.kind == REGRESSION else probabilities(logits, self.kind)[:, self.target]
+        return logits if self.kind == REGRESSION else probabilities(logits, self.kind)
 
     def forward(self, ids: torch.Tensor, target: int = 0) -> torch.Tensor:
         """Return the class's score [n] of token ids int64 [n, tokens] without padding, with gradients."""
@@ -85,7 +91,9 @@ class Question(Asked):
 
         self.go_on()
         types = {} if self._types is None else {"token_type_ids": self._tensor(self._types).expand_as(ids)}
-        found = self.model(input_ids=ids, attention_mask=torch.ones_like(ids), **types).logits
+        found = self.model(
+            input_ids=ids, attention_mask=torch.ones_like(ids), **types, **without_cache(self.model)
+        ).logits
         return self._log_odds(class_logits(found, negative_label(self.model.config)))
 
     def _log_odds(self, logits: torch.Tensor) -> torch.Tensor:
@@ -123,8 +131,10 @@ class Question(Asked):
         if self._types is not None:
             inputs["token_type_ids"] = self._tensor(padded([types for _, types in texts], 0))
         with torch.inference_mode():
-            logits = class_logits(self.model(**inputs).logits, negative_label(self.model.config))
-        return np.asarray(logits.double().cpu().numpy())
+            logits = class_logits(
+                self.model(**inputs, **without_cache(self.model)).logits, negative_label(self.model.config)
+            )
+        return np.asarray(logits.float().cpu().double().numpy())
 
     def _without(self, kept: Array) -> tuple[list[int], list[int]]:
         """Return token ids and token types (of a model that has none: zeros) of the text with only some words."""

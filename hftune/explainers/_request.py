@@ -74,7 +74,7 @@ class Explaining:
         require_labels(question)  # before what takes long
         if predictor not in self._hoods:
             note("counterfactuals: the words near each word")
-            self._hoods[predictor] = Neighbourhood(predictor, note)
+            self._hoods[predictor] = Neighbourhood(predictor, note, cancelled=question.cancelled)
             question.go_on()
         return asdict(find(predictor, question, self._hoods[predictor], note))
 

@@ -2,8 +2,8 @@
 
 Evidence is suspicious by its looks (_evidence.py), or because a word gives a label away (_suspects.py). A right row
 hangs on it where its strongest word is such a word. The check leaves all words of that kind out of the row (one alone
-would be made up for by the others): how often is the answer another one, and how far does the probability fall? Nothing
-is claimed without both.
+would be made up for by the others): how often is the answer another one, and how far does the probability fall? Claimed
+is what enough rows hang on and whose probability falls, by the lower ends of both intervals.
 """
 
 from __future__ import annotations
@@ -18,7 +18,9 @@ from hftune.explainers._evidence import KINDS
 from hftune.explainers._intervals import low, mean, share
 from hftune.explainers._labelled import LabelledRow
 from hftune.explainers._suspects import Planted, Suspects
+from hftune.explainers._words import words_of
 from hftune.inference.statistics import Interval
+from hftune.inference.text_sources import spread
 from hftune.tasks._labels import REGRESSION
 
 if TYPE_CHECKING:
@@ -189,15 +191,22 @@ def _deviation(cases: Sequence[Case]) -> float:
     return float(np.std([case.share for case in cases])) or 1.0
 
 
+def _stands(word: str, text: str | None) -> bool:
+    return text is not None and word.lower() in {one.text.lower() for one in words_of(text)}
+
+
 def adding(predictor: Predictor, rows: Sequence[LabelledRow]) -> Callable[[str, int], dict[str, int]]:
     """Return a function that puts a word before texts that the model gave other labels, and counts who turns."""
-    from hftune.explainers._words import words_of
 
     def add(word: str, label: int) -> dict[str, int]:
-        others = [row for row in rows if label not in row.given and row.probabilities]
-        others = [row for row in others if word.lower() not in {one.text.lower() for one in words_of(row.text)}][:ADDED]
-        pairs = [str(row.pair) for row in others] if others and others[0].pair is not None else None
-        found = predictor.classify([f"{word} {row.text}" for row in others], pairs=pairs) if others else []
+        apart = [row for row in rows if label not in row.given and row.probabilities and not (_stands(word, row.text)
+                 or _stands(word, row.pair))]  # fmt: skip
+        others = [apart[place] for place in spread(len(apart), ADDED)]
+        # Of two texts before the one where it stands in the data.
+        second = sum(_stands(word, row.pair) for row in rows) > sum(_stands(word, row.text) for row in rows)
+        texts = [row.text if second else f"{word} {row.text}" for row in others]
+        pairs = [f"{word} {row.pair}" if second else str(row.pair) for row in others if row.pair is not None]
+        found = predictor.classify(texts, pairs=pairs or None) if others else []
         name = predictor.labels[label]
         turned = sum(one.answer == name or (isinstance(one.answer, list) and name in one.answer) for one in found)
         return {"rows": len(found), "flips": turned}

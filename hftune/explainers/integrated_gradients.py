@@ -7,7 +7,7 @@ sum to the score less that of the beginning (completeness), and steps are added 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import TYPE_CHECKING, Any
 
 from hftune.explainers import Attribution
@@ -43,7 +43,7 @@ def attribute(question: Asked, seed: int = 0) -> Attribution:
     # its own difference and half of the mean one's are together one percent of all.
     misses = CLOSE_ENOUGH / 2 * (np.abs(differences) + np.abs(differences).mean())
     found, steps = [], STEPS[0]
-    with _gradients_of(question.model.get_input_embeddings()):
+    with _gradients_of(question.model):
         for target in targets:
             # The way is the same for all scores: where one needed many steps, the next does not begin with few.
             values, steps = ends.integral(target, differences[target], misses[target], steps)
@@ -72,18 +72,25 @@ class _Ends:
     def difference(self, target: int) -> float:
         """Return what the values of a score should sum to."""
         begin, end = self._read_for(target)
-        return float(self._question.forward(end, target) - self._question.forward(begin, target))
+        layer = self._question.model.get_input_embeddings()
+        # As on the way: only the embeddings are those of the beginning. A decoder looks for the last token by its id.
+        vectors = layer(begin)
+        with _output_of(layer, vectors):
+            start = self._question.forward(end, target)
+        return float(self._question.forward(end, target) - start)
 
     def integral(self, target: int, difference: float, miss: float, fewest: int) -> tuple[Any, int]:
         """Return a score's values float64 [words] and the steps, `fewest` or more, in which they come within `miss`."""
+        import torch
+
         begin, end = self._read_for(target)
-        values, steps = begin.double(), fewest
+        values, steps = torch.zeros(end.shape[1]), fewest
         batch = max(1, min(BATCH, TOKENS // end.shape[1]))
         for steps in (count for count in STEPS if count >= fewest):
             values = self._method.attribute(
                 end, baselines=begin, additional_forward_args=(target,), n_steps=steps, internal_batch_size=batch
             )
-            values = values.detach().double().sum(-1)[0]
+            values = values.detach().float().cpu().double().sum(-1)[0]
             self._question.passes += steps
             if abs(float(values.sum()) - difference) < miss:
                 break
@@ -95,10 +102,28 @@ class _Ends:
 
 
 @contextmanager
-def _gradients_of(layer: Any) -> Iterator[None]:
-    """Let gradients reach the layer's output: a model that is asked has its weights frozen."""
+def _gradients_of(model: Any) -> Iterator[None]:
+    """Let gradients reach the embeddings: a model that is asked has its weights frozen.
+
+    cuDNN's recurrent layers have no way back in evaluation mode; torch's own have.
+    """
+    import torch
+
+    layer = model.get_input_embeddings()
+    recurrent = any(isinstance(part, torch.nn.RNNBase) for part in model.modules())
     layer.requires_grad_(True)
+    try:
+        with torch.backends.cudnn.flags(enabled=False) if recurrent else nullcontext():
+            yield
+    finally:
+        layer.requires_grad_(False)
+
+
+@contextmanager
+def _output_of(layer: Any, vectors: Any) -> Iterator[None]:
+    """Let a layer give these vectors, whatever it is given."""
+    hook = layer.register_forward_hook(lambda *_: vectors)
     try:
         yield
     finally:
-        layer.requires_grad_(False)
+        hook.remove()

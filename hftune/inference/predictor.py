@@ -66,7 +66,7 @@ class Predictor:
         from hftune.inference.loading import load_run
 
         started = time.monotonic()
-        with _memory("load the model"):
+        with enough_memory("load the model"):
             loaded = load_run(run, step, device)
         return cls(loaded, time.monotonic() - started)
 
@@ -76,7 +76,7 @@ class Predictor:
         from hftune.inference.loading import load_run_base
 
         started = time.monotonic()
-        with _memory("load the model"):
+        with enough_memory("load the model"):
             loaded = load_run_base(run, device, note)
         return cls(loaded, time.monotonic() - started)
 
@@ -174,7 +174,7 @@ class Predictor:
             raise UsageError(f"batch size {batch_size} cannot be used", hint="It must be 1 or more.")
         sound = [well_formed(text) for text in texts]
         sound_pairs = None if pairs is None else [well_formed(text) for text in pairs]
-        with _memory("classify", "Use a smaller --batch-size."):
+        with enough_memory("classify", "Use a smaller --batch-size."):
             return classify(self.loaded, sound, sound_pairs, batch_size, cancelled)
 
     def fill(
@@ -192,7 +192,7 @@ class Predictor:
         for name, value in (("top", top), ("batch size", batch_size)):
             if value < 1:
                 raise UsageError(f"{name} {value} cannot be used", hint="It must be 1 or more.")
-        with _memory("guess words", "Use a smaller --batch-size."):
+        with enough_memory("guess words", "Use a smaller --batch-size."):
             return fill(self.loaded, [well_formed(text) for text in texts], top, batch_size, cancelled)
 
     def embed(
@@ -203,7 +203,7 @@ class Predictor:
         batch_size: int = BATCH_SIZE,
     ) -> TextVectors:
         """Return one vector a text as `embedding.embed_texts` does, of any task's model; raises OutOfMemoryError."""
-        with _memory("embed", "Use a smaller --batch-size."):
+        with enough_memory("embed", "Use a smaller --batch-size."):
             return embed_texts(self.loaded, [well_formed(text) for text in texts], pooling, normalize, batch_size)
 
     def generate(
@@ -236,7 +236,7 @@ class Predictor:
         else:
             most = min(most_tokens, self.context or most_tokens)
             ready = make_whole_prompt(loaded.tokenizer, style, asked, settings.max_new_tokens, most, default)
-        with _memory("write an answer", "Use a shorter prompt or fewer --max-new-tokens."):
+        with enough_memory("write an answer", "Use a shorter prompt or fewer --max-new-tokens."):
             return write_answer(
                 loaded.model, loaded.tokenizer, ready, settings, on_text, cancelled, trim=style == "chat"
             )
@@ -247,8 +247,8 @@ def well_formed(text: str) -> str:
     return text.encode("utf-8", "replace").decode("utf-8") if not text.isascii() else text
 
 
-class _memory:  # noqa: N801 - used as a statement
-    """Turn each way in which memory runs out into one error."""
+class enough_memory:  # noqa: N801 - used as a statement
+    """Turn each way in which memory runs out into one error: OutOfMemoryError, which says what was tried."""
 
     def __init__(self, doing: str, hint: str = "Close other programs, or use a smaller model.") -> None:
         self._doing, self._hint = doing, hint

@@ -34,7 +34,7 @@ def explanation_rows(answer: Answer, columns: int) -> list[Row]:
     record = found.record
     values = record["methods"][0]["values"]
     rows = marked_rows(_marked(record["text"], record["spans"], values), columns)
-    rows += _most(record, list((answer.prediction or {}).get("probabilities") or ()), columns)
+    rows += _most(record, answer.prediction or {}, columns)
     rows += [row for note in record["notes"] for row in _words(f"! {note}", columns, "warning")]
     return [*rows, *_words(f"{record['methods'][0]['title']} · {_believed(record)}", columns)]
 
@@ -81,7 +81,7 @@ def _cut(pieces: Sequence[Piece], ends: Sequence[int], first: int, last: int) ->
             yield words[max(0, first - begin) : last - begin], kind
 
 
-def _most(record: Mapping[str, Any], labels: Sequence[str], columns: int) -> list[Row]:
+def _most(record: Mapping[str, Any], prediction: Mapping[str, Any], columns: int) -> list[Row]:
     """Return the words that did most, those for the label and those against it, on one row where there is room."""
     values = record["methods"][0]["values"]
     shares = shares_of_most(values)
@@ -89,7 +89,7 @@ def _most(record: Mapping[str, Any], labels: Sequence[str], columns: int) -> lis
     most = abs(values[order[0]])
     digits = min(6, max(2, 1 - math.floor(math.log10(most)))) if most else 2  # two of the largest are not 0
     sides: list[Piece] = []
-    for name, kind, sign in zip(_towards(record["label"], labels), KINDS, (1, -1), strict=True):
+    for name, kind, sign in zip(_towards(record["label"], prediction), KINDS, (1, -1), strict=True):
         named = [f"{sanitize(record['words'][place])} {values[place]:+.{digits}f}" for place in order
                  if shares[place] * sign > 0]  # fmt: skip
         if named:
@@ -99,12 +99,14 @@ def _most(record: Mapping[str, Any], labels: Sequence[str], columns: int) -> lis
     return [row for words, kind in sides for row in _words(words, columns, kind)]
 
 
-def _towards(label: str, labels: Sequence[str]) -> tuple[str, str]:
-    """Return what the words on both sides did: of two labels what is not for the one is for the other."""
+def _towards(label: str, prediction: Mapping[str, Any]) -> tuple[str, str]:
+    """Return what the words on both sides did; of two labels that exclude each other, against one is for the other."""
+    labels = list(prediction.get("probabilities") or ())
     name, others = sanitize(label), [sanitize(one) for one in labels if one != label]
     if not labels:  # a number
         return f"more {name}", f"less {name}"
-    return f"toward {name}", f"toward {others[0]}" if len(others) == 1 else f"against {name}"
+    either = len(others) == 1 and not isinstance(prediction.get("label"), list)
+    return f"toward {name}", f"toward {others[0]}" if either else f"against {name}"
 
 
 def _counterfactuals(found: Mapping[str, Any], columns: int) -> list[Row]:

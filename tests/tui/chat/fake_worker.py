@@ -143,7 +143,7 @@ def explain(
     return {
         "text": text, "label": labels[0], "share": 0.803, "words": words, "spans": places, "pieces": words,
         "owners": list(range(len(words))), "methods": [said], "chance": figures, "agreement": {},
-        "best": None if method == "lime" else method,
+        "best": None if method == "lime" else method, "beaten": 2 if method == "lime" else 5, "orders": 5,
         "notes": ["only the first 64 of 90 tokens are explained"] if "cut" in text else [],
     }  # fmt: skip
 

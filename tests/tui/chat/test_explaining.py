@@ -165,7 +165,7 @@ async def test_words_are_marked_named_and_believed_or_not(chatting: Any, cls: Pa
         await chat.sees(
             "[not] [bad] but {dreadful} {.}",
             "toward negative: not +0.90 · bad +0.50 toward positive: . -0.70 · dreadful -0.30",
-            "integrated gradients · better than chance here",
+            "integrated gradients · better than 5 of 5 random orders",
             "m Method  t Table  b Base",
         )
         assert chat.session.phase.name == "ready"
@@ -174,7 +174,7 @@ async def test_words_are_marked_named_and_believed_or_not(chatting: Any, cls: Pa
 async def test_m_goes_through_the_methods_and_keeps_what_is_there(chatting: Any, cls: Path) -> None:
     async with chatting() as chat:
         await opened(chat, cls, "not bad")
-        shown = ("LIME · no better than chance here: do not believe it", "SHAP · better than chance", "ablation · ",
+        shown = ("LIME · no better than chance here: do not believe it", "SHAP · better than 5 of 5", "ablation · ",
                  "it would have been positive 0.710 'not' → 'good', without 'not'")  # fmt: skip
         for words in shown:
             await chat.body("m")
@@ -201,10 +201,10 @@ async def test_m_before_the_first_text_is_for_those_to_come(chatting: Any, cls: 
         await chat.ready()
         await chat.body("m")
         await chat.sees("explained by LIME from the next answer on")
-        await chat.types("one")
+        await chat.types("one film")
         await explained(chat)
         await chat.sees("LIME · no better than chance")
-        assert asked_for(cls) == ["lime one"]
+        assert asked_for(cls) == ["lime one film"]
 
 
 @pytest.mark.parametrize("kind", ["regression", "multi_label_classification"])
@@ -228,7 +228,7 @@ async def test_t_opens_all_words_with_their_numbers_and_esc_closes(chatting: Any
         scroll = chat.app.screen.query_one(VerticalScroll)
         await chat.pilot.press(*["pagedown"] * 5)
         await chat.until(lambda: scroll.scroll_offset.y == scroll.max_scroll_y)
-        await chat.sees("how far to believe it", "chance (mean)", "Better than chance here.")
+        await chat.sees("how far to believe it", "chance (mean)", "Better than 5 of 5 random orders.")
         await chat.pilot.press("escape")
         await chat.pilot.pause()
         await chat.types("/explain counterfactual")
@@ -245,7 +245,7 @@ async def test_t_says_why_there_is_no_table(chatting: Any, cls: Path, gen: Path,
         await chat.body("t")
         await chat.sees("! the explanation is being made")
         await chat.open(gen)
-        await chat.types("one")
+        await chat.types("one film")
         await chat.body("t")
         await chat.sees('! only labels are explained here: /explain "PROMPT"')
         await chat.open(fake(make_run("mask-20260103-000000-e5f6", model=True), task="fill-mask"))
@@ -271,7 +271,7 @@ async def test_esc_stops_an_explanation_and_leaves_the_prompt_first(chatting: An
 async def test_what_is_missing_is_one_quiet_line_once(chatting: Any, cls: Path) -> None:
     (cls / "no-captum").write_text("explanations need captum", encoding="utf-8")
     async with chatting() as chat:
-        await opened(chat, cls, "one")
+        await opened(chat, cls, "one film")
         await chat.sees("not explained: explanations need captum · pip install 'hftune[explain]'")
         assert "✗" not in chat.shown()
         await chat.types("two")
@@ -298,8 +298,8 @@ async def test_a_text_without_a_word_and_numbers_that_are_none_say_so(chatting: 
 async def test_explain_names_a_method_or_off(chatting: Any, cls: Path) -> None:
     async with chatting() as chat:
         await opened(chat, cls, "sure")
-        for words, seen in (("shap", "SHAP · better"), ("counterfactual", "no text with up to three changed words"),
-                            ("LIME", "LIME · no better")):  # fmt: skip
+        for words, seen in (("shap", "SHAP · one word"), ("counterfactual", "no text with up to three changed words"),
+                            ("LIME", "LIME · one word")):  # fmt: skip
             await chat.types(f"/explain {words}")
             await explained(chat)
             await chat.sees(seen)
@@ -317,7 +317,7 @@ async def test_what_is_copied_and_saved_is_the_answer(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     async with chatting() as chat:
-        await opened(chat, cls, "one")
+        await opened(chat, cls, "one film")
         await chat.body("y")
         assert "toward" not in chat.app.clipboard and "negative █" in chat.app.clipboard
         await chat.types("/save talk.json")
@@ -328,7 +328,7 @@ async def test_what_is_copied_and_saved_is_the_answer(
         await chat.ready()
         await chat.types("/explain shap")
         await explained(chat)
-        await chat.sees("SHAP · better than chance here")
+        await chat.sees("SHAP · better than 5 of 5 random orders")
 
 
 async def test_hostile_words_are_marked_as_words(chatting: Any, cls: Path) -> None:

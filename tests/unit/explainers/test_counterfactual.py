@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 from pathlib import Path
 
@@ -80,6 +81,25 @@ def test_a_model_of_several_labels_has_none(tmp_path: Path) -> None:
     predictor = Predictor.load(run)
     with pytest.raises(UsageError, match="one label of several"):
         find(predictor, Question(predictor, "the film was good"), Neighbourhood(predictor, quiet), quiet)
+
+
+def test_of_a_text_in_windows_only_what_changes_the_whole_answer_is_a_flip(
+    reviews: Predictor, hood: Neighbourhood
+) -> None:
+    """The first window is bad, what is said of all of it is good: no edit that leaves that as it is counts."""
+    data = reviews.loaded.recipe.data
+    windows = data.window.model_copy(update={"stride": 0})
+    data = data.model_copy(update={"too_long": "window", "max_length": 10, "window": windows})
+    recipe = reviews.loaded.recipe.model_copy(update={"data": data})
+    predictor = Predictor(dataclasses.replace(reviews.loaded, recipe=recipe))
+    text = "a dull and awful scene , " + "we loved it , a good film . " * 4
+    (given,) = predictor.classify([text])
+    question = Question(predictor, text)
+    assert given.answer != question.label, "or this shows nothing"
+    found = find(predictor, question, hood, quiet)
+    assert (found.label, found.share) == (given.answer, pytest.approx(given.probabilities[str(given.answer)]))
+    for one in found.found:
+        assert predictor.classify([one.text])[0].answer != given.answer
 
 
 def test_people_are_told_what_was_changed(full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:

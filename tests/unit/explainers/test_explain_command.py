@@ -12,7 +12,9 @@ from pathlib import Path
 import pytest
 
 from hftune import cli
+from hftune.asking.explanations import counterfactual_lines
 from hftune.explainers import _captum
+from hftune.sanitize import columns_of
 
 TEXT = "we loved it but the plot was boring"
 
@@ -76,6 +78,28 @@ def test_what_cannot_be_explained_says_why(
     code = cli.run(["explain", str(full_run), *arguments])
     assert code == (0 if words is None else 2)
     assert words is None or words in capsys.readouterr().err
+
+
+def test_one_word_has_no_order_to_judge(full_run: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["explain", str(full_run), "good"]) == 0
+    assert "One word: there is no order to judge." in capsys.readouterr().out
+
+
+def test_lines_are_no_wider_than_a_terminal_in_chinese_either() -> None:
+    edits = [{"place": 0, "old": "好" * 20, "new": "坏" * 20}] * 2
+    one = {"label": "negative", "share": 0.9, "edits": edits, "text": "这部电影很好看" * 20}
+    found = {"text": "x", "label": "positive", "share": 0.9, "found": [one]}
+    lines = list(counterfactual_lines(found, alone=False))
+    assert max(map(columns_of, lines)) <= 80
+    assert "这部电影很好看" * 20 in "".join(line.strip() for line in lines)
+
+
+def test_ablation_needs_no_package(
+    full_run: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(_captum, "find_spec", lambda name: None if name == "captum" else object())
+    assert cli.run(["explain", str(full_run), "a film", "--method", "ablation"]) == 0
+    assert cli.run(["explain", str(full_run), "--data", "test", "--rows", "2", "--method", "ablation"]) == 0
 
 
 def test_a_missing_package_is_named(

@@ -55,6 +55,12 @@ def test_what_the_model_cannot_read_has_no_fluency(text: str) -> None:
     assert Fluency().ratios(text, [text, "a"]) == [None, None]
 
 
+def test_a_text_that_is_not_read_to_its_end_has_no_fluency() -> None:
+    long = "The man walked down the road. " * 60
+    assert Fluency().ratios(long, [long + "Slowly."]) == [None]
+    assert Fluency().ratios(TEXT, [TEXT, long]) == [None, None]
+
+
 def test_guesses_are_what_fill_says_less_the_word_itself(guesser: Predictor, reviews: Predictor) -> None:
     question = Question(reviews, "we loved it , the plot was never boring")
     ((first, *_), second) = Infiller(guesser).words(question, [5, 7], 3)

@@ -8,11 +8,13 @@ import numpy as np
 import pytest
 
 from hftune.errors import UsageError
-from hftune.explainers import registry
+from hftune.explainers import CHANCE, methods, registry
 from hftune.explainers._counterfactual import Edit, edited
 from hftune.explainers._question import Question, Stopped
 from hftune.inference.predictor import Predictor, TaskError
-from tests.unit.inference.conftest import classifier_run
+from tests.unit.inference.conftest import byte_tokenizer, classifier_run, gpt2_config, make_run
+
+METHODS = [name for name in methods("text-classification") if name != CHANCE]
 
 
 def test_the_whole_text_is_scored_as_predict_does(reviews: Predictor) -> None:
@@ -115,13 +117,13 @@ def test_two_texts_are_scored_as_predict_does(pairs: Predictor) -> None:
     np.testing.assert_allclose(question.shares(kept), shares, atol=1e-6)
 
 
-@pytest.mark.parametrize("name", ["integrated-gradients", "lime", "shap"])
+@pytest.mark.parametrize("name", METHODS)
 def test_words_of_both_texts_get_values(pairs: Predictor, name: str) -> None:
     question = Question(pairs, "the film was good", pair="not bad")
     values = registry.load(name).attribute(question).values
     assert values.shape == (6,)
     ends = question.scores(np.concatenate([question.whole(), ~question.whole()]))
-    if name != "lime":
+    if name in ("integrated-gradients", "shap"):
         assert values.sum() == pytest.approx(ends[0] - ends[1], rel=0.02, abs=1e-3)
 
 
@@ -146,6 +148,40 @@ def test_a_question_that_nobody_waits_for_any_more_is_given_up(reviews: Predicto
     asked = [False]
     question = Question(reviews, "the film was good", cancelled=lambda: asked[0])
     asked[0] = True
-    for name in ("integrated-gradients", "lime", "shap"):
+    for name in METHODS:
         with pytest.raises(Stopped):
             registry.load(name).attribute(question)
+
+
+def test_a_model_that_says_no_numbers_is_not_explained(full_run: Path) -> None:
+    predictor = Predictor.load(full_run)
+    predictor.loaded.model.classifier.bias.fill_(float("nan"))
+    with pytest.raises(UsageError, match="weights are not finite"):
+        Question(predictor, "a good film")
+
+
+@pytest.fixture(scope="module")
+def decoder(tmp_path_factory: pytest.TempPathFactory) -> Predictor:
+    """A GPT-2 that classifies by its state at the last token that is no padding; it has no mask."""
+    import torch
+    from transformers import GPT2ForSequenceClassification
+
+    torch.manual_seed(0)
+    tokenizer = byte_tokenizer(pad=True)
+    names = {"id2label": {0: "a", 1: "b"}, "label2id": {"a": 0, "b": 1}}
+    kind = {"problem_type": "single_label_classification", "pad_token_id": tokenizer.pad_token_id}
+    model = GPT2ForSequenceClassification(gpt2_config(len(tokenizer), **names, **kind))
+    rows = [{"text": "The film was good.", "label": label} for label in "ab"]
+    folder = tmp_path_factory.mktemp("decoder") / "cls-20260101-000000-a1b2"
+    return Predictor.load(make_run(folder, model, tokenizer, "text-classification", {"rows": rows, "max_length": 32}))
+
+
+@pytest.mark.parametrize("name", METHODS)
+def test_a_decoder_is_explained(decoder: Predictor, name: str) -> None:
+    question = Question(decoder, "The film was very good!")
+    found = registry.load(name).attribute(question)
+    assert np.abs(found.values).max() > 0
+    if name == "integrated-gradients":
+        assert found.completeness_error is not None
+        assert found.completeness_error < 0.01
+        assert found.details["steps"] < 256

@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
+from hftune.explainers import CHANCE, methods
 from hftune.explainers._counterfactual import Neighbourhood, find
 from hftune.explainers._labelled import LabelledRows, label_rows
 from hftune.explainers._question import Question
 from hftune.explainers._shortcuts import PLANTED as KIND
 from hftune.explainers._survey import Survey, survey
-from hftune.inference.predictor import Predictor
+from hftune.inference.predictor import CLASSIFIES, Predictor
 from hftune.inference.scoring import load_rows
 from tests.unit.explainers.conftest import PLANTED
 
-METHODS = ["integrated-gradients", "lime", "shap"]
+METHODS = [name for name in methods(CLASSIFIES) if name != CHANCE]
 
 
 def quiet(_: str) -> None:
@@ -42,7 +43,7 @@ def test_a_planted_word_is_found_by_every_method(name: str, planted: Predictor) 
     by_label = {one.label: one for one in method.labels}
     assert by_label["good"].words[0].word == PLANTED
     assert by_label["bad"].words[-1].word == PLANTED, "of two labels it speaks against the other one"
-    assert by_label["good"].speaking_for(1)[0].mean.low > 0
+    assert by_label["good"].words[0].mean.low > 0
     first = found.shortcuts[0]
     assert first.claimed
     assert (first.kind, first.label, first.words[0][0]) == (KIND, "good", PLANTED)
@@ -192,6 +193,18 @@ def test_a_regression_is_explained(number: Predictor, tmp_path: Path) -> None:
     assert found.to_dict()["problem"] == "regression"
 
 
+def test_short_and_long_texts_of_masks_are_told_apart(reviews: Predictor, tmp_path: Path) -> None:
+    rows = [{"text": "the film was good " * (1 + place % 5), "label": "positive"} for place in range(24)]
+    found = surveyed(reviews, file=write(tmp_path / "rows.jsonl", rows)).length
+    assert found.blank is not None
+    shares = []
+    for count in (1, 5):
+        question = Question(reviews, "the film was good " * count, found.label)
+        shares.append(question.shares(~question.whole())[0])
+    assert found.blank[0] == pytest.approx(shares[0], abs=0.2)
+    assert found.blank[1] == pytest.approx(shares[1], abs=0.2)
+
+
 def test_pairs_tell_whether_both_texts_are_read(tmp_path: Path) -> None:
     from tests.unit.inference.conftest import classifier_run
 
@@ -218,7 +231,8 @@ def test_other_architectures_are_surveyed(kind: str, request: pytest.FixtureRequ
     found = surveyed(Predictor.load(request.getfixturevalue(kind)), most=6)
     assert found.rows == 6
     assert all(label.rows == 6 for label in found.methods[0].labels)
-    assert (found.length.blank is None) == (kind == "lstm_run"), "a left-out character leaves no mask"
+    assert found.length.blank is None, "six texts are too few to tell short from long"
+    assert not found.length.claimed
 
 
 def test_a_run_that_is_repeated_says_the_same(planted: Predictor) -> None:

@@ -142,9 +142,9 @@ def test_the_words_near_each_word_are_looked_up_once_for_each_loaded_model(
     made: list[object] = []
 
     class Counted(_counterfactual.Neighbourhood):
-        def __init__(self, *given: Any) -> None:
+        def __init__(self, *given: Any, **named: Any) -> None:
             made.append(self)
-            super().__init__(*given)
+            super().__init__(*given, **named)
 
     monkeypatch.setattr(_counterfactual, "Neighbourhood", Counted)
     asked = {"methods": ["counterfactual"]}
