@@ -80,8 +80,8 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
 
 
 def _meter(recipe: Recipe, accelerator: Accelerator, held: ExitStack) -> Meter | None:
-    """Return a meter that counts until `held` ends; the first process has the only one."""
-    if not accelerator.is_main_process:
+    """Return a meter that counts until `held` ends; the first process has the only one, unless the recipe has none."""
+    if not accelerator.is_main_process or not recipe.energy.meter:
         return None
     count = 0 if accelerator.device.type == "cpu" else accelerator.num_processes
     return held.enter_context(Meter(recipe.energy.grid(), count))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.explainers import CHANCE, registry
 from hftune.explainers._evidence import kinds_of
-from hftune.explainers._faithfulness import measure
+from hftune.explainers._faithfulness import deletion
 from hftune.explainers._labelled import LabelledRow
 from hftune.explainers._question import Question
 from hftune.explainers._suspects import Suspects
@@ -151,8 +151,8 @@ class Asker:
 
     def _deletions(self, question: Question, values: dict[str, Array], row: int) -> dict[str, tuple[float, float]]:
         drawn = registry.load(CHANCE).attribute(question, self._seed + row).values
-        chance = measure(question, drawn).deletion
-        return {name: (measure(question, one).deletion, chance) for name, one in values.items()}
+        chance = deletion(question, drawn)
+        return {name: (deletion(question, one), chance) for name, one in values.items()}
 
 
 _WHOLE, _BLANK, _FIRST, _SECOND = range(4)

@@ -47,10 +47,7 @@ def measure(question: Asked, values: Array) -> Faithfulness:
     """Return how faithful the words' `values` float [words] are."""
     import numpy as np
 
-    count = len(values)
-    order = np.argsort(-np.asarray(values), kind="stable")
-    ranks = np.empty(count, dtype=int)
-    ranks[order] = np.arange(count)
+    count, ranks = len(values), _ranks(values)
     cuts = curve_points(count)
     going = ranks[None, :] >= cuts[:, None]  # a row: without so many of the most important words
     tops = [max(1, round(share * count)) for share in ERASER_SHARES]
@@ -64,6 +61,24 @@ def measure(question: Asked, values: Array) -> Faithfulness:
         comprehensiveness=float((whole - rest[: len(tops)]).mean()),
         sufficiency=float((whole - rest[len(tops) :]).mean()),
     )
+
+
+def deletion(question: Asked, values: Array) -> float:
+    """Return the deletion figure alone, which takes a third of the texts."""
+    import numpy as np
+
+    cuts = curve_points(len(values))
+    gone = question.shares(_ranks(values)[None, :] >= cuts[:, None])
+    return float(np.trapezoid(gone, cuts / len(values)))
+
+
+def _ranks(values: Array) -> Array:
+    """Return each word's rank, 0 for the most important, int [words]."""
+    import numpy as np
+
+    ranks = np.empty(len(values), dtype=int)
+    ranks[np.argsort(-np.asarray(values), kind="stable")] = np.arange(len(values))
+    return ranks
 
 
 def curve_points(count: int) -> Array:

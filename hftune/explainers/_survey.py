@@ -27,7 +27,7 @@ from hftune.tasks._labels import MULTI, REGRESSION
 if TYPE_CHECKING:
     from hftune.inference.predictor import Predictor
 
-MEASURED = 50  # rows whose explanations are measured: that takes two texts a word
+MEASURED = 50  # rows whose explanations are measured: each of them takes up to seventeen texts, and chance as many
 WORST = 5
 DROVE = 3  # words named of a mistake
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -142,8 +143,10 @@ class Predictor:
             "load_seconds": round(self.load_seconds, 3),
         }
 
-    def metered(self) -> Meter:
-        """Return a meter of the energy that asking the model takes, on the grid that its recipe tells."""
+    def metered(self) -> AbstractContextManager[Meter | None]:
+        """Return a meter of the energy that asking the model takes, on the grid of its recipe, which may have none."""
+        if not self.loaded.recipe.energy.meter:
+            return nullcontext()
         accelerators = 0 if self.loaded.model.device.type == "cpu" else 1
         return Meter(self.loaded.recipe.energy.grid(), accelerators)
 

@@ -128,6 +128,7 @@ def measure(
     setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
     learner = make_learner(setup, model.to(accelerator.device).train())
     accelerators = 0 if accelerator.device.type == "cpu" else accelerator.num_processes
+    metered = metered and recipe.energy.meter
     with Meter(recipe.energy.grid(), accelerators) if metered else nullcontext() as meter:
         consumption = Consumption(setup, learner, meter) if metered else None
         work, seconds, all_work, usage = _train_a_little(setup, learner, budget, consumption)

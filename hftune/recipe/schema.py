@@ -380,6 +380,7 @@ class HubSection(Section):
 class EnergySection(Section):
     """What is known of the electricity that a run takes; the shorthand `energy: DEU` sets `country`."""
 
+    meter: bool = Field(True, description="count, or estimate, what a run takes; false: nothing is metered")
     country: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = Field(
         None,
         description="where it runs (ISO 3166, three letters): what CO2 its power costs; left out: the world's mean",

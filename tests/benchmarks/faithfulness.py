@@ -20,7 +20,7 @@ import numpy as np
 from hftune.explainers import CHANCE, methods, registry
 from hftune.explainers._counterfactual import MOST_EDITS, Neighbourhood, find
 from hftune.explainers._explanation import CHANCE_DRAWS
-from hftune.explainers._faithfulness import measure
+from hftune.explainers._faithfulness import deletion, measure
 from hftune.explainers._question import Question
 from hftune.inference.predictor import CLASSIFIES, Predictor
 from hftune.inference.scoring import load_rows
@@ -56,32 +56,31 @@ def main() -> None:
     print(f"\n{flipped(predictor, texts_of(predictor, None), arguments.counterfactuals)}")
 
 
-def texts_of(predictor: Predictor, most: int | None) -> list[str]:
-    """Return texts of the test split, evenly from all of it."""
+def texts_of(predictor: Predictor, most: int | None, longest: int | None = None) -> list[str]:
+    """Return texts of the test split, evenly from all of it, or from those of at most `longest` words."""
     _, rows = load_rows(predictor, "test", None, lambda _: None)
     texts = [str(text) for text in rows[predictor.loaded.recipe.data.text] if text]
+    texts = [text for text in texts if longest is None or len(text.split()) <= longest]
     count = min(most or len(texts), len(texts))
     return [texts[index * len(texts) // count] for index in range(count)]
 
 
-def faithfulness(predictor: Predictor, texts: list[str], names: list[str] | None = None) -> dict[str, Tally]:
-    """Return each method's figures over the texts."""
-    tallies = {name: Tally() for name in names or [name for name in methods(CLASSIFIES) if name != CHANCE]}
+def faithfulness(predictor: Predictor, texts: list[str], insertion: bool = True) -> dict[str, Tally]:
+    """Return each method's figures over the texts; without `insertion` fewer texts are read."""
+    tallies = {name: Tally() for name in methods(CLASSIFIES) if name != CHANCE}
     for text in texts:
         draws = Question(predictor, text)
-        chance = float(
-            np.mean([measure(draws, registry.load(CHANCE).attribute(draws, seed).values).deletion
-                     for seed in range(CHANCE_DRAWS)])
-        )  # fmt: skip
+        orders = [registry.load(CHANCE).attribute(draws, seed).values for seed in range(CHANCE_DRAWS)]
+        chance = float(np.mean([deletion(draws, order) for order in orders]))
         for name, tally in tallies.items():
             question = Question(predictor, text)
             before = question.passes
             found = registry.load(name).attribute(question, 0)
             tally.passes.append(question.passes - before)
-            measured = measure(question, found.values)
-            tally.deletion.append(measured.deletion)
-            tally.insertion.append(measured.insertion)
-            tally.gained.append(chance - measured.deletion)
+            tally.deletion.append(deletion(question, found.values))
+            tally.gained.append(chance - tally.deletion[-1])
+            if insertion:
+                tally.insertion.append(measure(question, found.values).insertion)
             if found.completeness_error is not None:
                 tally.errors.append(found.completeness_error)
     return tallies

@@ -27,6 +27,7 @@ RECIPE = {
         "learning_rate": "auto", "max_steps": 12, "per_device_train_batch_size": 8, "logging_steps": 2, "eval_steps": 4,
         "save_steps": 3, "precision": "fp32",
     },
+    "energy": {"meter": False},
 }  # fmt: skip
 
 

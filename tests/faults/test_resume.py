@@ -26,6 +26,7 @@ def recipe(model: Path, data: Path, method: str) -> dict[str, Any]:
         "model": str(model),
         "data": {"files": str(data), "max_length": 32},
         "method": METHODS[method],
+        "energy": {"meter": False},  # looking at the machine anew would take longer than each attempt
         "training": {
             "num_train_epochs": 2,
             "per_device_train_batch_size": 4,

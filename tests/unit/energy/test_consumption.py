@@ -105,6 +105,13 @@ def test_a_run_tells_what_it_used(reviews_recipe: dict[str, Any], tmp_path: Path
     assert "energy" not in json.loads((run / layout.METRICS).read_text()), "those figures depend on no meter"
 
 
+def test_a_recipe_turns_the_meter_off(reviews_recipe: dict[str, Any], tmp_path: Path) -> None:
+    run = trained(tmp_path, {**shortened(reviews_recipe), "energy": {"meter": False}})
+    assert not (run / layout.ENERGY).exists()
+    assert not [event for event in read_events(run) if event.kind == "energy"]
+    assert not [event for event in read_events(run) if event.kind == "alert" and event.data["code"] == "no-energy"]
+
+
 def test_a_run_without_a_meter_is_done_all_the_same(
     reviews_recipe: dict[str, Any], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from hftune.explainers._faithfulness import agreement, curve_points, measure, rank_correlation, stability
+from hftune.explainers._faithfulness import agreement, curve_points, deletion, measure, rank_correlation, stability
 
 WEIGHTS = np.array([0.4, 0.3, 0.2, 0.1])
 
@@ -29,6 +29,11 @@ def test_the_right_order_is_the_most_faithful() -> None:
     assert right.comprehensiveness == pytest.approx((4 * 0.4 + 0.7) / 5)
     assert right.sufficiency == pytest.approx((4 * 0.6 + 0.3) / 5)
     assert wrong.comprehensiveness == pytest.approx((4 * 0.1 + 0.3) / 5)
+
+
+def test_deletion_alone_is_the_same_figure() -> None:
+    for values in (WEIGHTS, -WEIGHTS, WEIGHTS[::-1]):
+        assert deletion(adding(), values) == measure(adding(), values).deletion
 
 
 def test_only_the_order_counts() -> None:
