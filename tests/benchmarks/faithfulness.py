@@ -1,6 +1,6 @@
 """How far explanations can be believed: each method beside chance over many texts of a run's test split.
 
-    python tests/benchmarks/faithfulness.py RUN [--texts 200] [--counterfactuals 100]
+    python tests/benchmarks/faithfulness.py RUN [--texts 200] [--longest WORDS] [--counterfactuals 100]
 
 For each text the model's own answer is explained; the deletion AUC of a method (the mean probability of the answer
 while words go, the most important first) is compared with the mean over draws of chance on the same text. Prints a
@@ -47,11 +47,12 @@ def main() -> None:
     parser.add_argument("run", type=Path, metavar="RUN")
     parser.add_argument("--texts", type=int, default=200, help="texts whose explanations are measured (default 200)")
     parser.add_argument("--counterfactuals", type=int, default=100, help="texts to flip (default 100)")
+    parser.add_argument("--longest", type=int, metavar="WORDS", help="of those of at most so many words")
     arguments = parser.parse_args()
     predictor = Predictor.load(arguments.run, device="cpu")
     print("| method | deletion ↓ | insertion ↑ | better than chance by (95%) | completeness error | passes |")
     print("|---|---:|---:|---|---:|---:|")
-    for name, tally in faithfulness(predictor, texts_of(predictor, arguments.texts)).items():
+    for name, tally in faithfulness(predictor, texts_of(predictor, arguments.texts, arguments.longest)).items():
         print(row(name, tally), flush=True)
     print(f"\n{flipped(predictor, texts_of(predictor, None), arguments.counterfactuals)}")
 
