@@ -17,7 +17,6 @@ from safetensors import SafetensorError
 from hftune import methods, tasks
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
-from hftune.energy.meter import Meter
 from hftune.errors import ModelError, Problem, RecipeError, RunError
 from hftune.methods import Method
 from hftune.modeling.loading import load_config
@@ -29,7 +28,7 @@ from hftune.runs.consumption import consumed
 from hftune.runs.reader import lasting_name, read_events
 from hftune.runs.writer import RunWriter
 from hftune.tasks import Notice, Prepared, Task
-from hftune.training.consumption import Consumption
+from hftune.training.consumption import Consumption, open_meter
 from hftune.training.device import is_out_of_memory, open_accelerator
 from hftune.training.environment import describe_environment, describe_recipe
 from hftune.training.final import Figures, doubts, final_figures, save_model, save_model_init, take_best
@@ -61,7 +60,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
     with _clear_errors(run), ExitStack() as held:
         require_trackers(recipe.training)
         found = _find(recipe, run)
-        meter = _meter(recipe, found.accelerator, held)
+        meter = held.enter_context(open_meter(recipe, found.accelerator))
         environment = _environment(recipe, found)
         start = find_start(run, found.accelerator)
         inexact = compare_environment(run, start, environment, found.accelerator, allow_inexact)
@@ -74,17 +73,9 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         progress = take_up(setup, learner, start, inexact)
         _announce(setup, model, progress)
         identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
-        consumption = Consumption(setup, learner, meter, consumed(read_events(run.path)))
-        progress = fit(setup, learner, progress, identity, consumption)
-        return _finish(setup, model, progress, consumption)
-
-
-def _meter(recipe: Recipe, accelerator: Accelerator, held: ExitStack) -> Meter | None:
-    """Return a meter that counts until `held` ends; the first process has the only one, unless the recipe has none."""
-    if not accelerator.is_main_process or not recipe.energy.meter:
-        return None
-    count = 0 if accelerator.device.type == "cpu" else accelerator.num_processes
-    return held.enter_context(Meter(recipe.energy.grid(), count))
+        books = None if meter is None else Consumption(setup, learner, meter, consumed(read_events(run.path)))
+        progress = fit(setup, learner, progress, identity, books)
+        return _finish(setup, model, progress, books)
 
 
 def make_setup(recipe: Recipe, run: RunWriter) -> tuple[Setup, PreTrainedModel]:
@@ -152,7 +143,7 @@ def _environment(recipe: Recipe, found: _Found) -> dict[str, Any]:
     return describe_environment(recipe, found.splits, found.base, found.tokenizer, found.accelerator, found.precision)
 
 
-def _finish(setup: Setup, model: PreTrainedModel, progress: Progress, consumption: Consumption) -> Figures:
+def _finish(setup: Setup, model: PreTrainedModel, progress: Progress, books: Consumption | None) -> Figures:
     """Keep the best model, score it, and write the result; rank 0 alone."""
     if not setup.accelerator.is_main_process:
         return {}
@@ -162,14 +153,20 @@ def _finish(setup: Setup, model: PreTrainedModel, progress: Progress, consumptio
     save_model(setup, model)
     run.set_state(status="evaluating", phase="evaluating")
     figures = final_figures(setup, model, progress, step)
-    if "test" in figures:
-        consumption.evaluated("test")
-    if consumption.tell(progress.step) is not None and (used := consumed(read_events(run.path))) is not None:
-        run.write_json(layout.ENERGY, used.to_dict())
+    if books is not None:
+        _write_energy(setup, progress, books, tested="test" in figures)
     warnings = doubts(setup)
     run.write_json(layout.METRICS, {**figures, "warnings": warnings} if warnings else figures)
     run.emit("result", metrics=figures, best_step=step, global_step=progress.step)
     return figures
+
+
+def _write_energy(setup: Setup, progress: Progress, books: Consumption, tested: bool) -> None:
+    """Tell what the attempt used to its end, and write down what all attempts did."""
+    if tested:
+        books.evaluated("test")
+    if books.tell(progress.step) is not None and (used := consumed(read_events(setup.run.path))) is not None:
+        setup.run.write_json(layout.ENERGY, used.to_dict())
 
 
 def _require_checkpointing(model: PreTrainedModel, recipe: Recipe) -> None:

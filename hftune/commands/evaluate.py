@@ -37,12 +37,10 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
 
     predictor = Predictor.load(run, step)
     split, rows = load_rows(predictor, arguments.split, Path(arguments.data) if arguments.data else None, output.note)
-    with predictor.metered() as meter:
-        before = meter.read() if meter is not None else None
+    with predictor.metered() as spent:
         found = score(predictor, split, rows, max(0, arguments.worst))
-        used = meter.read() if meter is not None else None
-    if used is not None and before is not None:
-        found = replace(found, energy=used.since(before).to_dict())
+        used = spent()
+    found = replace(found, energy=None if used is None else used.to_dict())
     output.emit(found.to_dict())
     if not output.json:
         for line in report(found):

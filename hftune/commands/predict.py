@@ -160,23 +160,21 @@ def _label_file(arguments: argparse.Namespace, predictor: Predictor, output: Out
     def emit(record: Any) -> None:
         print(json_line(record, output.stdout, default=str), file=output.stdout)
 
-    metered = predictor.metered() if sink is not None else nullcontext()
-    with asking_to_stop(lambda _: None) as signals, metered as meter:
-        before = meter.read() if meter is not None else None
+    metered = predictor.metered() if sink is not None else nullcontext(lambda: None)
+    with asking_to_stop(lambda _: None) as signals, metered as spent:
         listener = Listener(display.bad_row, display.note, display.rows, emit, lambda: signals.first is not None)
         done = label_file(predictor, job, listener)
-        used = meter.read() if meter is not None else None
+        used = spent()
     display.end()
     if done.stopped:
         hint = "The same command goes on behind them." if sink else ""
         raise InterruptedRun(f"interrupted after {many(done.rows, 'row')}", hint, signals.exit_code)
     bad = f", {done.bad} of them without a label (column `error`)" if done.bad else ""
     output.note(f"{many(done.rows, 'row')}{bad}" + (f" → {sink}" if sink else ""))
-    spent = used.since(before) if used is not None and before is not None else None
-    if spent is not None:
-        output.note(f"energy {spent.tell()}")
+    if used is not None:
+        output.note(f"energy {used.tell()}")
     if sink is not None:
-        energy = None if spent is None else spent.to_dict()
+        energy = None if used is None else used.to_dict()
         output.emit({"output": str(sink), "rows": done.rows, "bad": done.bad, "energy": energy})
 
 

@@ -1,8 +1,8 @@
 """Floating-point operations by torch's counter: what a row of so many tokens takes, from passes over a few lengths.
 
 What a row takes is a polynomial of its length (a transformer's layers are linear in it, its attention quadratic), so
-three lengths tell all. Counted are products of matrices, attention and (on a processor) LSTMs, a
-multiplication and an addition as two.
+three lengths tell all. Counted are products of matrices, attention and (on a processor) LSTMs, a multiplication and an
+addition as two.
 """
 
 from __future__ import annotations

@@ -11,8 +11,6 @@ from hftune.figures import count, figure
 # Within what share the same work twice agrees: of counters on a quiet machine, and where watts are assumed and a busy
 # machine takes longer for the same work.
 COUNTED_ERROR, ESTIMATED_ERROR = 0.15, 0.5
-
-
 JOULES = 3600.0  # of a watt-hour
 
 

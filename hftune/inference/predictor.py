@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.asking.decoding import Decoding, longest_answer
 from hftune.energy.meter import Meter
+from hftune.energy.usage import Usage
 from hftune.errors import HftuneError, ModelError, UsageError
 from hftune.inference.classification import Prediction, classify
 from hftune.inference.embedding import Pooling, TextVectors, embed_texts
@@ -143,12 +144,21 @@ class Predictor:
             "load_seconds": round(self.load_seconds, 3),
         }
 
-    def metered(self) -> AbstractContextManager[Meter | None]:
-        """Return a meter of the energy that asking the model takes, on the grid of its recipe, which may have none."""
-        if not self.loaded.recipe.energy.meter:
-            return nullcontext()
-        accelerators = 0 if self.loaded.model.device.type == "cpu" else 1
-        return Meter(self.loaded.recipe.energy.grid(), accelerators)
+    @contextmanager
+    def metered(self) -> Iterator[Callable[[], Usage | None]]:
+        """Yield a function that tells what was used since; None where the recipe has no meter, or it does not work."""
+        energy = self.loaded.recipe.energy
+        if not energy.meter:
+            yield lambda: None
+            return
+        with Meter(energy.grid(), 0 if self.loaded.model.device.type == "cpu" else 1) as meter:
+            before = meter.read()
+
+            def spent() -> Usage | None:
+                used = meter.read()
+                return used.since(before) if used is not None and before is not None else None
+
+            yield spent
 
     def require(self, task: str) -> None:
         """Raise TaskError, naming the command to use instead, when the model is not of `task`."""

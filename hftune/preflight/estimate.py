@@ -108,8 +108,7 @@ def measure(
     """
     import torch
 
-    from hftune.energy.meter import Meter
-    from hftune.training.consumption import Consumption
+    from hftune.training.consumption import Consumption, open_meter
     from hftune.training.device import open_accelerator
     from hftune.training.lr_curve import STEP_COST, STEPS
     from hftune.training.precision import choose_precision
@@ -127,10 +126,8 @@ def measure(
     run = cast("RunWriter", no_run)
     setup = Setup(recipe, task, method, prepared, plan, precision, accelerator, run)
     learner = make_learner(setup, model.to(accelerator.device).train())
-    accelerators = 0 if accelerator.device.type == "cpu" else accelerator.num_processes
-    metered = metered and recipe.energy.meter
-    with Meter(recipe.energy.grid(), accelerators) if metered else nullcontext() as meter:
-        consumption = Consumption(setup, learner, meter) if metered else None
+    with open_meter(recipe, accelerator) if metered else nullcontext() as meter:
+        consumption = Consumption(setup, learner, meter) if meter is not None else None
         work, seconds, all_work, usage = _train_a_little(setup, learner, budget, consumption)
     train_seconds, error = extrapolate(work, seconds, all_work)
     checkpoint = _checkpoint_bytes(setup, learner)

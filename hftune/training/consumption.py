@@ -4,16 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
+from accelerate import Accelerator
 
 from hftune.data.batches import Indices, batch_plan, micro_batches
 from hftune.energy.flops import RowCost, row_cost
 from hftune.energy.meter import Meter
 from hftune.energy.usage import JOULES, Usage, total
+from hftune.recipe.schema import Recipe
 from hftune.runs.consumption import Consumed
 from hftune.training.device import release_memory
 from hftune.training.evaluation import fetch, forward
@@ -22,6 +25,13 @@ from hftune.training.step import Learner, Setup
 COUNTED_LENGTH = 256  # tokens of the longest row that is counted, where there are three lengths up to it
 READ_SECONDS = 2.0  # for which a reading is good enough for a point of the curve: reading costs milliseconds
 FIRST_SECONDS = 10.0  # of training after which the whole is estimated
+
+
+def open_meter(recipe: Recipe, accelerator: Accelerator) -> AbstractContextManager[Meter | None]:
+    """Return a meter of what training takes; the first process has the only one, unless the recipe has none."""
+    if not accelerator.is_main_process or not recipe.energy.meter:
+        return nullcontext()
+    return Meter(recipe.energy.grid(), 0 if accelerator.device.type == "cpu" else accelerator.num_processes)
 
 
 class Consumption:
@@ -189,7 +199,6 @@ def _learn(setup: Setup, learner: Learner, rows: Indices) -> None:
     batch = fetch(setup.prepared, "train", rows, 0)
     logits, batch = forward(learner.model, batch, setup.precision, setup.accelerator.device)
     torch.autograd.backward(setup.task.loss(setup.recipe, setup.prepared, logits, batch))
-    learner.optimizer.zero_grad(set_to_none=True)
 
 
 def _read(setup: Setup, learner: Learner, rows: Indices) -> None:
