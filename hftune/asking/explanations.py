@@ -12,6 +12,7 @@ Record = Mapping[str, Any]
 
 WORDS = 12  # shown in a table; the text above it has all
 COLUMNS, WORD, TITLE, BAR = 79, 16, 22, 20
+FIGURES = ("deletion", "insertion", "comprehensiveness", "sufficiency")  # of faithfulness, as they are shown
 NOTED = 0.15  # of the largest value: below, a word did little
 
 
@@ -95,8 +96,7 @@ def belief_lines(record: Record) -> Iterator[str]:
     yield f"  {'how far to believe it':{TITLE}}" + "".join(f"{head:>11}" for head in heads)
     titles = {one["method"]: one["title"] for one in record["methods"]}
     for one in record["methods"]:
-        error = "" if one["completeness_error"] is None else f"{100 * (1 - one['completeness_error']):.1f}%"
-        yield f"  {one['title']:{TITLE}}{_figures(one['faithfulness'])}{error:>11}".rstrip()
+        yield f"  {one['title']:{TITLE}}{_figures(one['faithfulness'])}{completeness(one):>11}".rstrip()
     if record["chance"] is not None:
         yield f"  {'chance (mean)':{TITLE}}{_figures(record['chance'])}"
     for one in record["methods"]:
@@ -110,8 +110,13 @@ def belief_lines(record: Record) -> Iterator[str]:
 
 
 def _figures(found: Record) -> str:
-    names = ("deletion", "insertion", "comprehensiveness", "sufficiency")
-    return "".join(f"{found[name]:>11.3f}" for name in names)
+    return "".join(f"{found[name]:>11.3f}" for name in FIGURES)
+
+
+def completeness(one: Record) -> str:
+    """Return which share of what a method's values should sum to they do; nothing where it promises none."""
+    error = one["completeness_error"]
+    return "" if error is None else f"{100 * (1 - error):.1f}%"
 
 
 def verdict(record: Record) -> str:

@@ -9,20 +9,18 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.asking import surveys
 from hftune.commands.bars import drawable
+from hftune.commands.explain_asked import COUNTERFACTUAL, asked_methods, asked_page, load, say_page
 from hftune.commands.marked import has_colours, marked_words
-from hftune.commands.page import require_folder, write_page
 from hftune.commands.survey_page import survey_page
 from hftune.commands.ticker import Ticker
-from hftune.errors import EXIT_DONE, UsageError, closest
+from hftune.errors import EXIT_DONE, UsageError
 from hftune.output import Output
-from hftune.runs.reader import find_run, split_step
 
 if TYPE_CHECKING:
     from rich.text import Text
 
     from hftune.inference.predictor import Predictor
 
-ALL = "all"
 ROWS = 200
 FEWEST_ROWS = 20  # however many methods and labels there are
 MARKED = 0.3  # of the largest value: what a mistake's words have to have to be marked
@@ -38,7 +36,7 @@ def check(arguments: argparse.Namespace) -> None:
         raise UsageError("texts and --data at once", hint="Give either.")
     if arguments.target:
         raise UsageError("--target is for single texts", hint="With --data each label is explained: leave it out.")
-    if arguments.method == "counterfactual":
+    if arguments.method == COUNTERFACTUAL:
         hint = "Counterfactuals are for single texts; with --data take a method of attribution, or all of them."
         raise UsageError("--method counterfactual does not go with --data", hint=hint)
     if arguments.answer is not None or arguments.max_new_tokens is not None:
@@ -52,14 +50,11 @@ def check(arguments: argparse.Namespace) -> None:
 def execute(arguments: argparse.Namespace, output: Output) -> int:
     """Explain a split or a file, and show it; with --json one object."""
     check(arguments)
-    names = _methods(arguments.method)
-    page = Path(arguments.html) if arguments.html else None
-    if page is not None:
-        require_folder(page)
-    from hftune.inference.predictor import CLASSIFIES, Predictor, enough_memory
+    from hftune.inference.predictor import CLASSIFIES, enough_memory
 
-    run, step = split_step(arguments.run)
-    predictor = Predictor.load(find_run(run, arguments.runs_dir), step)
+    names = asked_methods(arguments.method, CLASSIFIES)
+    page = asked_page(arguments.html)
+    predictor = load(arguments.run, arguments.runs_dir)
     predictor.require(CLASSIFIES)
     with enough_memory("explain answers"):
         record = _survey(predictor, names, arguments, output)
@@ -70,22 +65,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
         _say_mistakes(record, output)
     output.note(surveys.time_text(record))
     if page is not None:
-        write_page(page, survey_page(record))
-        output.note(f"written: {page}")
+        say_page(page, survey_page(record), output)
     return EXIT_DONE
-
-
-def _methods(asked: str | None) -> list[str]:
-    """Return the methods of attribution that are asked for (None: the default); raises UsageError for others."""
-    from hftune.explainers import CHANCE, methods
-    from hftune.inference.predictor import CLASSIFIES
-
-    known = [name for name in methods(CLASSIFIES) if name != CHANCE]
-    if asked is None:
-        return known[:1]
-    if asked not in (*known, ALL):
-        raise UsageError(f"no method named {asked!r}", hint=closest(asked, [*known, ALL]))
-    return known if asked == ALL else [asked]
 
 
 def _survey(predictor: Predictor, names: list[str], arguments: argparse.Namespace, output: Output) -> dict[str, Any]:

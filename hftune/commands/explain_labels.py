@@ -6,23 +6,20 @@ import argparse
 from collections.abc import Iterator, Sequence
 from dataclasses import asdict
 from itertools import islice
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.asking.explanations import Record, counterfactual_lines, explanation_lines
 from hftune.commands.bars import drawable
+from hftune.commands.explain_asked import ALL, COUNTERFACTUAL, load
 from hftune.commands.explanation_page import explanations_page
 from hftune.commands.marked import say_marked
 from hftune.commands.ticker import Ticker
 from hftune.errors import UsageError
 from hftune.output import Output
-from hftune.runs.reader import find_run, split_step
 
 if TYPE_CHECKING:
     from hftune.explainers._counterfactual import Neighbourhood
     from hftune.inference.predictor import Predictor
-
-ALL, COUNTERFACTUAL = "all", "counterfactual"
 
 
 class LabelAnswers:
@@ -101,11 +98,3 @@ class LabelAnswers:
         say_marked(record["text"], record["spans"], record["methods"][0]["values"], self._output.stdout)
         for line in drawable(explanation_lines(record), self._output.stdout):
             self._output.say(line)
-
-
-def load(reference: str, runs_dir: Path) -> Predictor:
-    """Return the model that a reference to a run means."""
-    from hftune.inference.predictor import Predictor
-
-    run, step = split_step(reference)
-    return Predictor.load(find_run(run, runs_dir), step)

@@ -4,7 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from hftune.asking.explanations import Record, changes, fluency, marked_pieces, pieces_of, verdict, word_order
+from hftune.asking.explanations import (
+    FIGURES,
+    Record,
+    changes,
+    completeness,
+    fluency,
+    marked_pieces,
+    pieces_of,
+    verdict,
+    word_order,
+)
 from hftune.commands import page
 from hftune.figures import figure
 
@@ -14,15 +24,12 @@ HOW = (
     "insertion: while they come (higher); comprehensiveness: what is lost without the top words (higher); sufficiency: "
     "what is lost with them alone (lower). Chance knows nothing: a method that does no better is not to be believed."
 )
-FIGURES = ("deletion", "insertion", "comprehensiveness", "sufficiency")
 
 
 def explanations_page(name: str, records: Sequence[Record]) -> str:
     """Return the page of explained texts of a run."""
-    body = [page.paragraph(HOW, quiet=True)]
-    for record in records:
-        body += explanation_parts(record)
-    return page.document(f"Why {name} said so", body)
+    parts = (part for record in records for part in explanation_parts(record))
+    return page.document(f"Why {name} said so", [page.paragraph(HOW, quiet=True), *parts])
 
 
 def explanation_parts(record: Record) -> Iterator[str]:
@@ -75,7 +82,7 @@ def belief_table(record: Record) -> str:
         (
             one["title"],
             *(f"{one['faithfulness'][name]:.3f}" for name in FIGURES),
-            "" if one["completeness_error"] is None else f"{100 * (1 - one['completeness_error']):.1f}%",
+            completeness(one),
             figure(one["stability"]),
             f"{one['passes']:,}",
             figure(one["seconds"]),

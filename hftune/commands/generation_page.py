@@ -23,10 +23,8 @@ HOW = (
 
 def generation_page(name: str, records: Sequence[Record]) -> str:
     """Return the page of a run's explained answers."""
-    body = [page.paragraph(HOW, quiet=True)]
-    for record in records:
-        body += generation_parts(record)
-    return page.document(f"Why {name} wrote so", body)
+    parts = (part for record in records for part in generation_parts(record))
+    return page.document(f"Why {name} wrote so", [page.paragraph(HOW, quiet=True), *parts])
 
 
 def generation_parts(record: Record) -> Iterator[str]:

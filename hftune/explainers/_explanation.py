@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hftune.explainers import CHANCE, Attribution, registry
@@ -42,33 +42,40 @@ class Explained:
     seconds: float
 
 
-@dataclass(frozen=True)
-class Explanation:
-    """Why `text` got `share` for `label`: `words` and tokens (`pieces`, `owners`: each one's word) and each method.
+@dataclass(frozen=True, kw_only=True)
+class _WordsExplained:
+    """What explanations of labels and of written answers share.
 
-    `spans`: each word's characters [start, end) of `text`. `agreement`: rank correlation of each two methods. `chance`:
-    the mean of random orders; `best`: the most faithful method here, which beats `beaten` of the `orders`; None where
-    that is not most of them. `notes`: what was not read.
+    `share`: the label's probability, or the geometric mean of those of the answer's tokens. `words` and tokens
+    (`pieces`, `owners`: each one's word) of what is explained, `spans`: each word's characters [start, end) of it.
+    `agreement`: rank correlation of each two methods. `chance`: the mean of random orders; `best`: the most faithful
+    method here, which beats `beaten` of the `orders`; None where that is not most of them. `notes`: what was not read.
     """
 
-    text: str
-    label: str
     share: float
     words: list[str]
     spans: list[tuple[int, int]]
     pieces: list[str]
     owners: list[int | None]
-    methods: list[Explained] = field(default_factory=list)
-    chance: Faithfulness | None = None
-    agreement: dict[str, float] = field(default_factory=dict)
-    best: str | None = None
-    notes: list[str] = field(default_factory=list)
-    beaten: int = 0
+    methods: Sequence[Explained]
+    chance: Faithfulness
+    agreement: dict[str, float]
+    best: str | None
+    beaten: int
     orders: int = CHANCE_DRAWS
+    notes: list[str]
 
     def to_dict(self) -> dict[str, Any]:
         """Return the explanation as JSON holds it."""
         return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Explanation(_WordsExplained):
+    """Why `text` got `share` for `label`."""
+
+    text: str
+    label: str
 
 
 @dataclass(frozen=True)
@@ -87,41 +94,24 @@ class AnswerToken:
     owner: int | None
 
 
-@dataclass(frozen=True)
-class AnswerExplanation:
-    """What in `prompt` made each token of `answer` likely; `share`: the geometric mean of the tokens' probabilities.
+@dataclass(frozen=True, kw_only=True)
+class AnswerExplanation(_WordsExplained):
+    """What in `prompt` made each token of `answer` likely.
 
-    `prompt` is what people wrote; `words`, `spans`, `pieces`, `owners` are its (what a chat template adds has no word),
-    `answer_words` and `answer_spans` the answer's; the rest as of an Explanation.
+    `prompt` is what people wrote: what a chat template adds has no word. `answer_words`, `answer_spans`: the answer's.
     """
 
+    kind: str = "generation"
     prompt: str
     answer: str
-    share: float
-    words: list[str]
-    spans: list[tuple[int, int]]
-    pieces: list[str]
-    owners: list[int | None]
     answer_words: list[str]
     answer_spans: list[tuple[int, int]]
     answer_tokens: list[AnswerToken]
-    methods: list[ExplainedAnswer]
-    chance: Faithfulness
-    agreement: dict[str, float]
-    best: str | None
-    notes: list[str]
-    beaten: int
-    orders: int = CHANCE_DRAWS
-    kind: str = "generation"
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the explanation as JSON holds it."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
 class _Found:
-    """What the methods found, in the order asked for; the rest as of an Explanation."""
+    """What the methods found, in the order asked for; the rest as of an explanation."""
 
     attributions: list[Attribution]
     methods: list[Explained]
@@ -129,6 +119,22 @@ class _Found:
     agreement: dict[str, float]
     best: str | None
     beaten: int
+
+    def shared(self, question: Asked) -> dict[str, Any]:
+        """Return what explanations of all kinds hold of it, and of what was asked."""
+        return {
+            "share": float(question.shares(question.whole())[0]),
+            "words": [word.text for word in question.words],
+            "spans": [(word.start, word.end) for word in question.words],
+            "pieces": question.pieces,
+            "owners": question.owners[: len(question.pieces)],
+            "methods": self.methods,
+            "chance": self.chance,
+            "agreement": self.agreement,
+            "best": self.best,
+            "beaten": self.beaten,
+            "notes": question.notes,
+        }
 
 
 def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> Explanation:
@@ -138,48 +144,24 @@ def explain(question: Question, names: Sequence[str], seed: int, note: Note) -> 
     asked has cancelled.
     """
     found = _ask(question, names, seed, note)
-    return Explanation(
-        text=question.text,
-        label=question.label,
-        share=float(question.shares(question.whole())[0]),
-        words=[word.text for word in question.words],
-        spans=[(word.start, word.end) for word in question.words],
-        pieces=question.pieces,
-        owners=question.owners,
-        methods=found.methods,
-        chance=found.chance,
-        agreement=found.agreement,
-        best=found.best,
-        beaten=found.beaten,
-        notes=question.notes,
-    )
+    return Explanation(text=question.text, label=question.label, **found.shared(question))
 
 
 def explain_answer(question: Continuation, names: Sequence[str], seed: int, note: Note) -> AnswerExplanation:
     """Explain what a generator answers by the methods called `names`; raises as `explain` does."""
-    found = _ask(question, names, seed, note)
-    whole, answered = question.whole(), question.answered
-    tokens = zip(answered.pieces, question.target_scores(whole)[0], answered.owners, strict=True)
+    found, answered = _ask(question, names, seed, note), question.answered
+    tokens = zip(answered.pieces, question.target_scores(question.whole())[0], answered.owners, strict=True)
+    methods = [
+        ExplainedAnswer(**vars(one), by_token=_by_token(attribution))
+        for one, attribution in zip(found.methods, found.attributions, strict=True)
+    ]
     return AnswerExplanation(
         prompt=question.text,
         answer=answered.text,
-        share=float(question.shares(whole)[0]),
-        words=[word.text for word in question.words],
-        spans=[(word.start, word.end) for word in question.words],
-        pieces=question.pieces,
-        owners=question.owners[: len(question.pieces)],
         answer_words=[word.text for word in answered.words],
         answer_spans=[(word.start, word.end) for word in answered.words],
         answer_tokens=[AnswerToken(piece, float(score), owner) for piece, score, owner in tokens],
-        methods=[
-            ExplainedAnswer(**vars(one), by_token=_by_token(attribution))
-            for one, attribution in zip(found.methods, found.attributions, strict=True)
-        ],
-        chance=found.chance,
-        agreement=found.agreement,
-        best=found.best,
-        beaten=found.beaten,
-        notes=question.notes,
+        **{**found.shared(question), "methods": methods},
     )
 
 
