@@ -188,8 +188,9 @@ class Worker:
                 for one in found:
                     one.cancelled.set()
                 data = {"cancelled": [one.id for one in found]}
-        self._events.emit(request.id, "result", data=data)
-        self._events.emit(request.id, "done", cancelled=False)
+            # Under the lock, so that who cancels hears what was cancelled before that ends.
+            self._events.emit(request.id, "result", data=data)
+            self._events.emit(request.id, "done", cancelled=False)
 
     # Answering, in the main thread: torch runs here and nowhere else.
 

@@ -90,6 +90,37 @@ def test_cancel_stops_an_answer_that_is_being_written_and_one_that_waits(worker:
     assert events[-1] == {"v": 1, "id": 2, "event": "done", "cancelled": True}
 
 
+def test_who_cancels_hears_what_was_cancelled_before_that_ends(generator: Path) -> None:
+    loading, answering, ended = threading.Event(), threading.Event(), threading.Event()
+    early: list[bool] = []
+
+    class Requests(io.BytesIO):
+        def readline(self, size: int | None = -1, /) -> bytes:
+            assert loading.wait(30)
+            return super().readline(size)
+
+    class Listening(Events):
+        def emit(self, id: Any, event: str, **data: Any) -> None:
+            if id == "c" and event == "result":
+                answering.set()
+                early.append(ended.wait(0.5))
+            super().emit(id, event, **data)
+            if id == "start" and event in LAST:
+                ended.set()
+            elif id == "start":
+                loading.set()
+                assert answering.wait(30)
+
+    out = io.BytesIO()
+    asked = Requests(b'{"id": "c", "op": "cancel"}\n')
+    Worker(asked, Listening(out), lambda name: (Path(name), None), (generator, None)).serve()
+    events = [json.loads(line) for line in out.getvalue().splitlines()]
+    told = next(one for one in events if one["id"] == "c" and one["event"] == "result")
+    assert told["data"]["cancelled"] == ["start"]
+    assert early == [False]
+    assert events[-1]["event"] == "done"
+
+
 @pytest.mark.parametrize(
     ("request_", "code"),
     [
