@@ -13,6 +13,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 # Read when transformers, datasets and torch are imported, so they are set before any test module is.
 SESSION_HOME = Path(tempfile.mkdtemp(prefix="hftune-tests-"))
@@ -39,6 +40,10 @@ for variable in UNSET:
 # Who starts the tests in the background (nohup, a shell's &) has these ignored, and every child would inherit that.
 signal.signal(signal.SIGINT, signal.default_int_handler)
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+
+# A busy machine must not fail a test, and what fails must fail again: no deadlines, the same examples each time.
+settings.register_profile("hftune", deadline=None, derandomize=True, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("hftune")
 
 VOCABULARY = (
     "a an the this that it was is not very film movie plot story actor ending scene music good great fine lovely "

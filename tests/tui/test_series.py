@@ -100,7 +100,7 @@ def test_points_are_made_once_a_version():
     assert series.points is series.points
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(st.lists(st.one_of(st.none(), st.floats(-1e6, 1e6)), max_size=300), st.integers(4, 40))
 def test_whatever_comes_fits_and_stays_in_order(values, limit):
     series = filled(values, limit)

@@ -284,7 +284,7 @@ def test_line_breaks_of_unicode_are_written_so_that_they_are_read_back(tmp_path:
     assert "é 中" in file.read_text(encoding="utf-8")
 
 
-@settings(max_examples=20, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(mapping=mappings())
 def test_a_recipe_written_out_is_the_same_recipe(mapping: dict[str, Any], tmp_path: Path) -> None:
     recipe: Recipe = parse_recipe(mapping)
@@ -297,9 +297,7 @@ def test_a_recipe_written_out_is_the_same_recipe(mapping: dict[str, Any], tmp_pa
 JUNK = st.text(alphabet=st.sampled_from("abc:-[]{}&*!|>'\"%@`#,? \n\t\\0.1e~<="), max_size=60)
 
 
-@settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(max_examples=100, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(junk=JUNK, start=st.sampled_from(["", "name: a\ntask: text-classification\nmodel: b\ndata: {source: c}\n"]))
 def test_no_text_does_more_than_raise_a_recipe_error(junk: str, start: str, tmp_path: Path) -> None:
     file = tmp_path / "junk.yaml"

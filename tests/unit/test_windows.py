@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hftune.data.windows import Pooling, WindowPool
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(
     windows=st.lists(st.integers(1, 4), min_size=1, max_size=5),
     pooling=st.sampled_from(["mean", "max", "first"]),
