@@ -119,7 +119,7 @@ class _Answers:
         """Return each row's loss as the task has it in training."""
         import numpy as np
 
-        from hftune.inference.scoring import row_losses
+        from hftune.inference.row_answers import row_losses
 
         logits, kind = np.array([one.logits for one in self._found]), self._predictor.problem_type
         require_numbers(logits)

@@ -8,18 +8,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import DataError, closest
-from hftune.inference.classification import length_batches, probabilities
-from hftune.inference.predictor import CLASSIFIES, GENERATES, Predictor
-from hftune.recipe.schema import Recipe
+from hftune.inference import statistics
+from hftune.inference.classification import probabilities
+from hftune.inference.predictor import CLASSIFIES, Predictor
+from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_documents, answer_labels
 from hftune.tasks._labels import MULTI, REGRESSION
 
 if TYPE_CHECKING:
-    import torch
     from datasets import Dataset
 
-    from hftune.tasks import Prepared
-
-GENERATION_BATCH = 8  # logits of a language model are large: tokens x vocabulary
 SHOWN_TEXT = 200
 
 
@@ -80,9 +77,10 @@ def score(predictor: Predictor, split: str, rows: Dataset, worst: int = 10, batc
     prepared = task.prepare(loaded.recipe, {name: rows}, loaded.tokenizer, loaded.model.config)
     found: dict[str, Any]
     if predictor.task == CLASSIFIES:
-        found = _score_labels(predictor, task, prepared, name, rows, worst, batch_size)
+        answers = answer_labels(predictor, prepared, name, rows, batch_size)
+        found = _score_labels(answers, rows[loaded.recipe.data.text], worst)
     else:
-        found = _score_language(predictor, prepared, name, rows, worst)
+        found = _score_language(predictor, answer_documents(predictor, prepared, name), rows, worst)
     return Score(
         run=str(loaded.path),
         step=loaded.step,
@@ -93,84 +91,50 @@ def score(predictor: Predictor, split: str, rows: Dataset, worst: int = 10, batc
     )
 
 
-def _score_labels(
-    predictor: Predictor, task: Any, prepared: Prepared, name: str, rows: Dataset, worst: int, batch_size: int
-) -> dict[str, Any]:
+def _score_labels(answers: LabelAnswers, texts: Sequence[str], worst: int) -> dict[str, Any]:
     import numpy as np
 
-    data = predictor.loaded.recipe.data
-    targets = dict(zip(prepared.splits[name]["row"], prepared.splits[name]["labels"], strict=True))
-    numbers = sorted(targets)
-    texts = rows.select(numbers)
-    pairs = texts[data.text_pair][:] if data.text_pair else None
-    predictions = predictor.classify(texts[data.text][:], batch_size, pairs)
-    logits = np.array([prediction.logits for prediction in predictions])
-    references = np.array([targets[number] for number in numbers])
-    loss, weight = row_losses(task, predictor.loaded.recipe, prepared, predictor.problem_type, logits, references)
-    kind, names = predictor.problem_type, predictor.labels
-    found, wrong = _label_figures(kind, names, logits, references, loss, weight)
-    order = [index for index in np.argsort(-loss, kind="stable").tolist() if wrong[index]][:worst]
+    wrong = np.ones(len(answers.numbers), dtype=bool) if answers.right is None else ~answers.right
+    order = [index for index in np.argsort(-answers.loss, kind="stable").tolist() if wrong[index]][:worst]
     mistakes = [
         {
-            "row": numbers[index],
-            "text": shorten(texts[index][data.text]),
-            "label": _named(references[index], names, kind),
-            "predicted": predictions[index].answer,
-            "loss": float(loss[index]),
+            "row": answers.numbers[index],
+            "text": shorten(texts[answers.numbers[index]]),
+            "label": _named(answers.references[index], answers.names, answers.kind),
+            "predicted": answers.predictions[index].answer,
+            "loss": float(answers.loss[index]),
         }
         for index in order
     ]
-    return {**found, "rows": len(numbers), "worst": mistakes}
+    return {**_label_figures(answers, wrong), "rows": len(answers.numbers), "worst": mistakes}
 
 
-def _label_figures(
-    kind: str | None, names: list[str], logits: Any, references: Any, loss: Any, weight: Any
-) -> tuple[dict[str, Any], Any]:
-    """Return the parts of a Score that a problem type has, and which rows were answered wrongly [rows] bool."""
+def _label_figures(found: LabelAnswers, wrong: Any) -> dict[str, Any]:
+    """Return the parts of a Score that a problem type has; `wrong` [rows] bool."""
     import numpy as np
 
-    from hftune.inference import statistics
-
-    if kind == REGRESSION:
-        metrics = statistics.regression(references.astype(float), logits[:, 0], loss, weight)
-        return {"metrics": statistics.plain(metrics)}, np.ones(len(logits), dtype=bool)
-    shares = probabilities(logits, str(kind))
-    found: dict[str, Any] = {}
-    if kind == MULTI:
-        true, answers = references.astype(int), (logits > 0).astype(int)
-        wrong = (answers != true).any(axis=1)
+    references, loss, weight = found.references, found.loss, found.weight
+    if found.kind == REGRESSION:
+        metrics = statistics.regression(references.astype(float), found.chosen, loss, weight)
+        return {"metrics": statistics.plain(metrics)}
+    names = list(found.names)
+    shares = probabilities(found.logits, str(found.kind))
+    parts: dict[str, Any] = {}
+    if found.kind == MULTI:
+        true, answers = references.astype(int), found.chosen
         metrics = statistics.multi_label(true, answers, loss, weight)
         error, bins = statistics.calibration(shares.ravel(), true.ravel())
     else:
-        chosen, one_hot = logits.argmax(axis=1), np.eye(len(names), dtype=int)
-        wrong = chosen != references
-        metrics = statistics.single_label(references, chosen, len(names), loss, weight)
+        one_hot = np.eye(len(names), dtype=int)
+        metrics = statistics.single_label(references, found.chosen, len(names), loss, weight)
         error, bins = statistics.calibration(shares.max(axis=1), ~wrong)
-        matrix = statistics.confusion(references, chosen, len(names))
-        found["confusion"] = {"labels": names, "matrix": matrix.tolist()}
-        true, answers = one_hot[references], one_hot[chosen]
-    found["metrics"] = statistics.plain(metrics)
-    found["per_class"] = statistics.per_class(true, answers, names)
-    found["calibration"] = {"error": error, "bins": bins}
-    return found, wrong
-
-
-def row_losses(
-    task: Any, recipe: Recipe, prepared: Prepared, kind: str | None, logits: Any, references: Any
-) -> tuple[Any, Any]:
-    """Return each row's loss and weight [rows] as the task has them in training; their sums' quotient is the loss."""
-    import numpy as np
-    import torch
-
-    whole = torch.int64 if kind not in (MULTI, REGRESSION) else torch.float32
-    table, labels = torch.tensor(logits, dtype=torch.float32), torch.tensor(references, dtype=whole)
-    found = []
-    for index in range(len(table)):
-        batch = {"labels": labels[index : index + 1]}
-        loss = task.loss(recipe, prepared, table[index : index + 1], batch)
-        found.append((float(loss), float(task.weight(recipe, prepared, batch))))
-    losses, weights = np.array(found).T
-    return losses, weights
+        matrix = statistics.confusion(references, found.chosen, len(names))
+        parts["confusion"] = {"labels": names, "matrix": matrix.tolist()}
+        true, answers = one_hot[references], one_hot[found.chosen]
+    parts["metrics"] = statistics.plain(metrics)
+    parts["per_class"] = statistics.per_class(true, answers, names)
+    parts["calibration"] = {"error": error, "bins": bins}
+    return parts
 
 
 def _named(reference: Any, names: Sequence[str], kind: str | None) -> Any:
@@ -181,63 +145,24 @@ def _named(reference: Any, names: Sequence[str], kind: str | None) -> Any:
     return names[int(reference)]
 
 
-def _score_language(predictor: Predictor, prepared: Prepared, name: str, rows: Dataset, worst: int) -> dict[str, Any]:
+def _score_language(predictor: Predictor, found: DocumentAnswers, rows: Dataset, worst: int) -> dict[str, Any]:
     """Score a language model; a document's windows count as one document."""
     import numpy as np
 
-    from hftune.inference import statistics
-
-    examples = prepared.splits[name]
-    sums: dict[int, list[float]] = {}
-    has_bytes = "text_bytes" in examples.column_names
-    for indices in length_batches(examples["length"], GENERATION_BATCH):
-        some = [examples[index] for index in indices]
-        for example, figures in zip(some, _token_sums(predictor, prepared.collate(some)), strict=True):
-            text_bytes = float(example["text_bytes"]) if has_bytes else 0.0
-            held = sums.setdefault(example["row"], [0.0, 0.0, 0.0, 0.0])
-            for place, value in enumerate((*figures, text_bytes)):
-                held[place] += value
-    numbers = sorted(sums)
-    nll, tokens, correct, text_bytes_all = np.array([sums[number] for number in numbers]).T
-    order = np.argsort(-nll / np.maximum(tokens, 1), kind="stable")[:worst].tolist()
+    loss = found.nll / np.maximum(found.tokens, 1)
     return {
-        "rows": len(numbers),
-        "metrics": statistics.plain(statistics.language(nll, tokens, correct, text_bytes_all)),
+        "rows": len(found.numbers),
+        "metrics": statistics.plain(statistics.language(found.nll, found.tokens, found.correct, found.text_bytes)),
         "worst": [
             {
-                "row": numbers[index],
-                "text": shorten(_document(predictor, rows[numbers[index]])),
-                "tokens": int(tokens[index]),
-                "loss": float(nll[index] / max(tokens[index], 1)),
+                "row": found.numbers[index],
+                "text": shorten(_document(predictor, rows[found.numbers[index]])),
+                "tokens": int(found.tokens[index]),
+                "loss": float(loss[index]),
             }
-            for index in order
+            for index in np.argsort(-loss, kind="stable")[:worst].tolist()
         ],
     }
-
-
-def _token_sums(predictor: Predictor, batch: dict[str, torch.Tensor]) -> list[tuple[float, float, float]]:
-    """Return (negative log likelihood, tokens, tokens guessed right) of each example; only learned tokens count."""
-    import torch
-
-    from hftune.modeling.loading import without_cache
-    from hftune.modeling.output_layer import only_at
-    from hftune.tasks._streams import next_tokens, token_scores
-
-    model, guessed = predictor.loaded.model, batch.get("guessed")
-    names = ("input_ids", "attention_mask", "token_type_ids")
-    inputs = {name: batch[name].to(model.device) for name in names if name in batch}
-    with torch.inference_mode(), only_at(model, guessed):
-        logits, targets = model(**inputs, **without_cache(model)).logits, batch["labels"].to(model.device)
-        if predictor.task == GENERATES:
-            logits, targets = next_tokens(logits, targets)
-        owners = torch.arange(len(targets))
-        if guessed is not None and logits.dim() == 2:
-            owners, targets = guessed.nonzero(as_tuple=True)[0], targets[guessed]
-        scores = token_scores(logits, targets)
-        nll, right = scores.nll.cpu().double(), scores.right.cpu().double()
-        table = torch.zeros(len(batch["labels"]), 3, dtype=torch.float64)
-        table.index_add_(0, owners[scores.rows.cpu()], torch.stack([nll, torch.ones_like(nll), right], dim=1))
-    return [(row[0], row[1], row[2]) for row in table.tolist()]
 
 
 def _document(predictor: Predictor, row: dict[str, Any]) -> str:

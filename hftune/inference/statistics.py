@@ -203,6 +203,11 @@ def language(nll: Array, tokens: Array, correct: Array, text_bytes: Array) -> di
 
     Resampled are documents, not tokens: those of one text are no independent draws. `text_bytes` all 0: no bits.
     """
+    return bootstrap(*language_sums(nll, tokens, correct, text_bytes))
+
+
+def language_sums(nll: Array, tokens: Array, correct: Array, text_bytes: Array) -> Sums:
+    """Return what `resample` takes for the figures of `language`."""
     features = np.column_stack([nll, tokens, correct, text_bytes])
 
     def figures(sums: Array) -> dict[str, Array]:
@@ -213,7 +218,7 @@ def language(nll: Array, tokens: Array, correct: Array, text_bytes: Array) -> di
             found["bits_per_byte"] = ratio(sums[..., 0], sums[..., 3]) / np.log(2)
         return found
 
-    return bootstrap(features, figures)
+    return features, figures
 
 
 def per_class(references: Array, predictions: Array, names: list[str]) -> dict[str, dict[str, float | int]]:

@@ -16,7 +16,7 @@ from hftune.data.load import load_splits
 from hftune.errors import DataError, closest
 from hftune.inference import statistics
 from hftune.inference.comparison import Scores, mean_draws
-from hftune.inference.scoring import row_losses
+from hftune.inference.row_answers import row_losses
 from hftune.inference.statistics import Array
 from hftune.recipe.schema import Recipe
 from hftune.tasks import Prepared

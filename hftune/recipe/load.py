@@ -17,7 +17,7 @@ from hftune.recipe.overrides import apply_overrides
 from hftune.recipe.paths import expand, is_within, make_absolute
 from hftune.recipe.schema import Recipe
 from hftune.recipe.source import Source, read_source
-from hftune.recipe.validate import validate
+from hftune.recipe.validate import PLUGINS, validate
 
 
 def load_recipe(path: str | Path, overrides: Sequence[str] = ()) -> Recipe:
@@ -98,7 +98,9 @@ def needs_hub(file: Path) -> bool:
 def as_mapping(recipe: Recipe) -> dict[str, Any]:
     """Return `recipe` as plain values that `parse_recipe` reads: defaults filled in, plugin options written out."""
     record = recipe.model_dump(mode="json")
-    for key in ("task", "method"):
+    if record["compress"] is None:
+        del record["compress"]  # most recipes compress nothing, and read as they did before there was such a key
+    for key in [key for key in PLUGINS if key in record]:
         choice = record[key]
         record[key] = {"name": choice["name"], **choice["options"]} if choice["options"] else choice["name"]
     return record

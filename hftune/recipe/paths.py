@@ -25,6 +25,9 @@ def make_absolute(source: Source, base: Path) -> None:
         values = data.get(section)
         if isinstance(values, dict) and isinstance(values.get(key), str):
             values[key] = _weights(values[key], _base(source, (section, key), base))
+    values = data.get("compress")
+    if isinstance(values, dict) and isinstance(values.get("parent"), str) and values["parent"]:
+        values["parent"] = _absolute(values["parent"], _base(source, ("compress", "parent"), base))
     values = data.get("data")
     files = values.get("files") if isinstance(values, dict) else None
     if isinstance(values, dict) and isinstance(files, str) and files:

@@ -21,7 +21,7 @@ from hftune.recipe.schema import (
     TrainingSection,
     WindowSection,
 )
-from hftune.recipe.validate import METHODS, TASKS
+from hftune.recipe.validate import COMPRESSORS, METHODS, TASKS
 from hftune.registry import Registry
 
 BEGIN, END = "<!-- recipe-reference -->", "<!-- /recipe-reference -->"
@@ -39,6 +39,7 @@ def reference() -> str:
     blocks += _plugins("task", TASKS)
     blocks += _plugins("method", METHODS)
     blocks.append(_table("`training`", "training.", TrainingSection))
+    blocks += _plugins("compress", COMPRESSORS)
     blocks.append(_table("`hub`", "hub.", HubSection))
     blocks.append(_table("`energy`", "energy.", EnergySection))
     return "\n\n".join(blocks) + "\n"

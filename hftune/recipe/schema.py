@@ -407,7 +407,7 @@ class EnergySection(Section):
 
 
 class Recipe(Section):
-    """A whole recipe: model, task, data, method, training, and where the result is pushed to."""
+    """A whole recipe: model, task, data, method, training, what is compressed, and where the result is pushed to."""
 
     name: Annotated[str, Field(pattern=SAFE_NAME)] = Field(description="becomes the run directory's prefix")
     description: str = Field("", description="one line for lists")
@@ -418,6 +418,9 @@ class Recipe(Section):
         Choice(name="full"), description="full, lora with its options, or head (the body stays as it is)"
     )
     training: TrainingSection = Field(default_factory=TrainingSection, description="how the weights are trained")
+    compress: Choice | None = Field(
+        None, description="make a smaller model from a finished run's: distill, prune or quantize, with its options"
+    )
     hub: HubSection | None = Field(
         None, description="push the best model there when training is done; left out: nothing leaves this machine"
     )

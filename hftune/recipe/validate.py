@@ -33,6 +33,7 @@ from hftune.registry import Registry
 
 TASKS: Registry[Any] = Registry("hftune.tasks", "task")
 METHODS: Registry[Any] = Registry("hftune.methods", "method")
+COMPRESSORS: Registry[Any] = Registry("hftune.compressors", "compressor")
 _SECTIONS: Mapping[str, type[Section]] = {
     "model": ModelSection, "data": DataSection, "training": TrainingSection, "hub": HubSection,
     "energy": EnergySection,
@@ -45,6 +46,7 @@ _WRITTEN_AS: Mapping[Path, tuple[str, str]] = {
     ("energy",): ("a country, or a mapping of keys", "energy: DEU, or energy: {grid_intensity: 381}"),
     ("hub",): ("OWNER/NAME, or a mapping of keys", "hub: {repo: anna/my-model, private: true}"),
 }
+PLUGINS = ("task", "method", "compress")  # keys that name a plugin, with its options
 # These judge a model by its validation split.
 JUDGED_ON_VALIDATION = ("early_stopping_patience", "metric_for_best_model")
 NO_VALIDATION = (
@@ -64,13 +66,17 @@ def validate(source: Source) -> Recipe:
     problems = list(source.problems)
     task, task_problems = _choice(source, "task", TASKS, None)
     method, method_problems = _choice(source, "method", METHODS, "full")
+    compress: Choice | None = None
+    if data.get("compress") is not None:
+        compress, compress_problems = _choice(source, "compress", COMPRESSORS, None)
+        problems += compress_problems
     problems += task_problems + method_problems
     recipe: Recipe | None = None
-    chosen = {"task": task or "none", "method": method or "none"}
+    chosen = {"task": task or "none", "method": method or "none", "compress": compress}
     try:
         recipe = Recipe.model_validate({**data, **chosen})
     except ValidationError as error:
-        problems += _translate(source, error.errors(), (), _keys(task, method))
+        problems += _translate(source, error.errors(), (), _keys(task, method, compress))
     problems += _conflicts(source)
     problems += _disagreements(source, task, recipe)
     if problems or recipe is None or method is None:
@@ -136,10 +142,11 @@ def _owners(registry: Registry[Any], but: str) -> dict[str, str]:
     return {option: name for name in others for option in registry.load(name).Config.model_fields}
 
 
-def _keys(task: Choice | None, method: Choice | None) -> dict[str, tuple[str, ...]]:
+def _keys(task: Choice | None, method: Choice | None, compress: Choice | None) -> dict[str, tuple[str, ...]]:
     """Return section -> its keys, for finding the nearest name."""
     sections = _section_keys()
-    for key, choice, registry in (("task", task, TASKS), ("method", method, METHODS)):
+    plugins = (("task", task, TASKS), ("method", method, METHODS), ("compress", compress, COMPRESSORS))
+    for key, choice, registry in plugins:
         names = [choice.name] if choice else registry.names()
         sections[key] = tuple(option for name in names for option in registry.load(name).Config.model_fields)
     return sections
@@ -167,7 +174,7 @@ def _translate(
     for error in errors:
         path = (*prefix, *keys_only(error["loc"], _below(source.data, prefix)))
         asked_already = len(error["loc"]) == (0 if prefix else 1)  # `conflicts` says more, and says it of broken ones
-        if (error["type"] == "conflict" and asked_already) or (not prefix and error["loc"][0] in ("task", "method")):
+        if (error["type"] == "conflict" and asked_already) or (not prefix and error["loc"][0] in PLUGINS):
             continue
         if error["type"] == "missing":
             yield source.problem((*path, error["loc"][-1]), "missing", _why(error["loc"]))

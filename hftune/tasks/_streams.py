@@ -98,11 +98,13 @@ class ClassificationStream:
 
 @dataclass(frozen=True)
 class TokenScores:
-    """Each learned token of a batch, all [targets]: its row, negative log likelihood, smoothed loss, guessed right."""
+    """Each learned token of a batch, all [targets]: row, negative log likelihood, smoothed loss; the likeliest token in
+    its place, and whether that is right."""
 
     rows: torch.Tensor
     nll: torch.Tensor
     loss: torch.Tensor
+    guess: torch.Tensor
     right: torch.Tensor
 
 
@@ -126,7 +128,8 @@ def token_scores(logits: torch.Tensor, targets: torch.Tensor, smoothing: float =
         loss = nll
         if smoothing:
             loss = functional.cross_entropy(piece, wanted, reduction="none", label_smoothing=smoothing)
-        found.append((nll, loss, piece.argmax(-1) == wanted))
+        guess = piece.argmax(-1)
+        found.append((nll, loss, guess, guess == wanted))
     return TokenScores(places[0], *map(torch.cat, zip(*found, strict=True)))
 
 

@@ -1,0 +1,84 @@
+"""Compressors: a smaller model made from a finished run's. One file a way; the file name is `compress` in a recipe.
+
+What comes of it is a run of its own, whose recipe names its parent: everything that reads runs reads it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Protocol
+
+from pydantic import Field
+
+from hftune.recipe.schema import PluginConfig, Recipe
+from hftune.registry import Registry
+
+if TYPE_CHECKING:
+    import torch
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from hftune.inference.loading import LoadedRun
+    from hftune.tasks import Prepared, Task
+
+Note = Callable[[str], None]
+
+
+class Options(PluginConfig):
+    """What every compressor is told; each plugin's `Config` subclasses it."""
+
+    parent: str = Field(description="directory of the finished run whose model is made smaller")
+    max_loss: Annotated[float, Field(ge=0)] = Field(
+        0.02,
+        description="how much worse than its parent's the result may be on held-out rows before that is an error: of "
+        "accuracy, F1 and correlations so much less, of losses and errors such a share more",
+    )
+
+
+@dataclass(frozen=True)
+class Parent:
+    """The model that is made smaller: whole (an adapter merged into its base), fp32, frozen, on `device`."""
+
+    loaded: LoadedRun
+    device: torch.device
+
+    @property
+    def model(self) -> PreTrainedModel:
+        return self.loaded.model
+
+
+@dataclass(frozen=True)
+class Small:
+    """What a compressor makes: a model, and how it goes on.
+
+    It learns `prepared` by `task` (in whose loss the parent may have a part) where `learns`. `save` writes a model that
+    is not plain weights and config into a folder; None: as the recipe's method does.
+    """
+
+    model: PreTrainedModel
+    task: Task
+    prepared: Prepared
+    learns: bool = True
+    save: Callable[[Path], None] | None = None
+
+
+class Compressor(Protocol):
+    """A compressor plugin is a module with these names."""
+
+    Config: type[Options]
+
+    def training(self, config: Any, parent: Recipe) -> Mapping[str, Any]:
+        """Return the keys of `training` in which the run's recipe differs from its parent's."""
+
+    def check(self, config: Any, recipe: Recipe, parent_config: PretrainedConfig) -> None:
+        """Raise RecipeError for options that do not fit the parent's architecture or task, before weights are loaded;
+        ModelError with the command to type for a package that is missing."""
+
+    def make(self, recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: Note) -> Small:
+        """Return the small model; the same for the same recipe, parent and data. `note` is told what takes time."""
+
+
+registry: Registry[Compressor] = Registry("hftune.compressors", "compressor")
+
+__all__ = ["Compressor", "Note", "Options", "Parent", "Small", "registry"]
