@@ -10,9 +10,10 @@ from pathlib import Path
 from hftune.errors import UsageError
 from hftune.inference.loading import MODEL_CONFIG
 from hftune.inference.predictor import Predictor
+from hftune.modeling import onnx_graph
 from hftune.recipe.load import load_recipe
 from hftune.runs import layout
-from hftune.sharing import onnx_graph, parity
+from hftune.sharing import parity
 from hftune.sharing.markdown import block, text
 from hftune.sharing.model_card import TITLE
 from hftune.sharing.own_code import refuse_own_code

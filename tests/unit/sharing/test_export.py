@@ -16,9 +16,10 @@ import pytest
 from hftune import cli
 from hftune.errors import DataError, ModelError, UsageError
 from hftune.inference.predictor import Predictor
+from hftune.modeling import onnx_graph
 from hftune.recipe.load import dump_recipe, load_recipe
 from hftune.sharing import export as export_module
-from hftune.sharing import onnx_graph, parity, parity_process
+from hftune.sharing import parity, parity_process
 from hftune.sharing.export import export
 from hftune.sharing.parity import Kind, Parity, ParityError, Questions, compare
 from hftune.sharing.parity_process import onnx_run
