@@ -36,6 +36,17 @@ class Options(PluginConfig):
     )
 
 
+class LearningOptions(Options):
+    """What a compressor is told whose small model learns from its parent (`_soft_targets.py` has the formula)."""
+
+    temperature: Annotated[float, Field(gt=0)] = Field(
+        2.0, description="both models' logits are divided by it: above 1, what the parent holds for less likely counts"
+    )
+    hard_weight: Annotated[float, Field(ge=0, le=1)] = Field(
+        0.5, description="weight of the labels' own loss; the rest is the difference from the parent's answers"
+    )
+
+
 @dataclass(frozen=True)
 class Parent:
     """The model that is made smaller: whole (an adapter merged into its base), fp32, frozen, on `device`."""
@@ -81,4 +92,4 @@ class Compressor(Protocol):
 
 registry: Registry[Compressor] = Registry("hftune.compressors", "compressor")
 
-__all__ = ["Compressor", "Note", "Options", "Parent", "Small", "registry"]
+__all__ = ["Compressor", "LearningOptions", "Note", "Options", "Parent", "Small", "registry"]

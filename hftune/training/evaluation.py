@@ -19,7 +19,7 @@ from hftune.training.device import is_out_of_memory, release_memory
 from hftune.training.precision import Precision, choose_precision
 
 # What a model's forward pass takes; all else in a batch (labels, rows, weights) is for the task.
-_MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
+MODEL_INPUTS = ("input_ids", "attention_mask", "token_type_ids", "position_ids")
 
 
 def evaluate_split(
@@ -83,7 +83,7 @@ def forward(model: nn.Module, batch: Batch, precision: Precision, device: torch.
     if mask is not None and bool(mask.all()):
         batch = {name: tensor for name, tensor in batch.items() if name != "attention_mask"}
     batch = {name: tensor.to(device, non_blocking=True) for name, tensor in batch.items()}
-    inputs = {name: batch[name] for name in _MODEL_INPUTS if name in batch}
+    inputs = {name: batch[name] for name in MODEL_INPUTS if name in batch}
     guessed = batch.get("guessed")
     with precision.autocast(), only_at(model, guessed):
         logits: Tensor = model(**inputs, **without_cache(model)).logits
