@@ -34,16 +34,14 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
         if "layer" in name and isinstance(value, list | tuple) and len(value) == count:
             setattr(config, name, type(value)(value[index] for index in layers))  # such as Qwen's layer_types
     config.num_hidden_layers = len(layers)
-    positions: dict[int, list[int]] = {}
-    for position, layer in enumerate(layers):
-        positions.setdefault(layer, []).append(position)
+    positions = {layer: position for position, layer in enumerate(layers)}
     state = {}
     for name, tensor in model.state_dict().items():
-        if (layer := _layer_of(name, place)) is None:
+        layer = _layer_of(name, place)
+        if layer is None:
             state[name] = tensor
-            continue
-        rest = name.removeprefix(f"{place}.{layer}.")
-        state |= {f"{place}.{position}.{rest}": tensor for position in positions.get(layer, [])}
+        elif layer in positions:
+            state[f"{place}.{positions[layer]}." + name.removeprefix(f"{place}.{layer}.")] = tensor
     return _rebuilt(model, config, state, "compress.layers")
 
 
@@ -78,6 +76,8 @@ def _check_layers(layers: Sequence[int], count: int) -> None:
         problem = "no layer is kept"
     elif absent := [layer for layer in layers if not 0 <= layer < count]:
         problem = f"there is no layer {', '.join(map(str, absent))}: the model has {count}, counted from 0"
+    elif twice := sorted({layer for layer in layers if list(layers).count(layer) > 1}):
+        problem = f"layer {', '.join(map(str, twice))} is named twice"
     if problem:
         hint = f"Name some of 0 to {count - 1}, for example {list(range(0, count, 2))}."
         raise RecipeError([Problem("compress.layers", problem, hint)])
