@@ -16,6 +16,7 @@ from hftune.figures import duration, figure, size
 from hftune.runs.events import Event
 from hftune.runs.following import (
     LINE_COLUMNS,
+    MARKS,
     Following,
     Level,
     headline_metrics,
@@ -158,6 +159,20 @@ class Display:
             return False
         self._last_train = event.time
         return True
+
+
+class QuietDisplay(Display):
+    """A run of many: live where there is a terminal, but only what a person must know stays, and once."""
+
+    def __init__(self, stream: Any, name: str, live: bool | None, told: set[str]) -> None:
+        super().__init__(stream, name, live)
+        self._said = told
+
+    def say(self, line: str, style: str = "") -> None:
+        marked = line.startswith((MARKS["error"], MARKS["warning"], "going on"))
+        if line == self.stopping or (marked and line not in self._said):
+            self._said.add(line)
+            super().say(line, style)
 
 
 def can_live(stream: TextIO) -> bool:

@@ -10,16 +10,16 @@ from pathlib import Path
 from textwrap import fill
 from typing import TYPE_CHECKING, Any
 
-from hftune.commands.display import Display
+from hftune.commands.display import Display, QuietDisplay
 from hftune.commands.job import carry_out_here
 from hftune.errors import EXIT_DONE, EXIT_INTERRUPTED, RunError, UsageError
 from hftune.figures import duration, figure, many, size
 from hftune.ladder.rungs import BASELINES, Trial, choose_rungs, choose_seeds, make_trials, split_overrides
 from hftune.output import Output
-from hftune.recipe.load import find_recipe, load_recipe, naming_lines, shipped_note
+from hftune.recipe.load import dump_recipe, find_recipe, load_recipe, naming_lines, shipped_note
 from hftune.recipe.prepare import prepare
 from hftune.recipe.schema import Recipe
-from hftune.runs.following import MARKS
+from hftune.runs.made import MadeRuns
 from hftune.runs.reader import RUN_NAME, default_runs_dir, read_state
 from hftune.sanitize import sanitize
 from hftune.threads import wait_politely_when_busy
@@ -27,7 +27,6 @@ from hftune.threads import wait_politely_when_busy
 if TYPE_CHECKING:
     from hftune.ladder.folder import Folder, Result
     from hftune.ladder.rows import Rows
-    from hftune.ladder.runs import MadeRuns
     from hftune.ladder.timing import Duration
     from hftune.ladder.verdict import Verdict
 
@@ -105,12 +104,11 @@ class _Climb:
     ) -> _Climb:
         """Return the climb with the results that earlier calls or runs made by hand have left."""
         from hftune.ladder.folder import Folder
-        from hftune.ladder.runs import MadeRuns
 
         folder = Folder.of(runs_dir, recipe, rows)
         climb = cls(
-            recipe, rows, trials, seeds, metric, greater, runs_dir, output, folder, MadeRuns(runs_dir, rows),
-            folder.results(),
+            recipe, rows, trials, seeds, metric, greater, runs_dir, output, folder,
+            MadeRuns(runs_dir, rows.fingerprint), folder.results(),
         )  # fmt: skip
         for trial in trials:
             if (result := climb._known(trial)) is not None:
@@ -164,7 +162,7 @@ class _Climb:
         if trial.recipe is None:
             found = next((one for one in self.kept if one.rung == trial.rung), None)
             return found if found is not None and self.folder.outputs(found.key, self.rows) is not None else None
-        run = self.made.find(trial)
+        run = self.made.find(dump_recipe(trial.recipe))
         if run is None or run.state is None or run.state.status != "done":
             return None
         return self._result_of(trial, run.path)
@@ -208,7 +206,7 @@ class _Climb:
         """Train a trial's run, or go on with the one that was begun; None when it was stopped or failed."""
         assert trial.recipe is not None
         self.output.say(f"{place}{self._left(trial)}")
-        begun = self.made.find(trial)
+        begun = self.made.find(dump_recipe(trial.recipe))
         run = begun.path if begun is not None else prepare(trial.recipe, self.runs_dir)
         # Programs get one object in the end; what is said on the way goes where people look.
         people = Output(stdout=self.output.stderr, stderr=self.output.stderr) if self.output.json else self.output
@@ -224,7 +222,7 @@ class _Climb:
         return None
 
     def _show(self, people: Output, run: Path) -> Display:
-        return _QuietDisplay(people.stdout, run.name, None if not self.output.json else False, self.told)
+        return QuietDisplay(people.stdout, run.name, None if not self.output.json else False, self.told)
 
     def _announce(self) -> None:
         """Say what there is to do and how long it will take; raises RunError when the disk has no room for it."""
@@ -277,20 +275,6 @@ class _Climb:
         record = as_object(self.recipe, self.rows, self.metric, self.greater, self.seeds, results, verdict)
         self.folder.write(record, results)
         return {"ladder": str(self.folder.path), **record}
-
-
-class _QuietDisplay(Display):
-    """A run of many: live where there is a terminal, but only what a person must know stays, and once."""
-
-    def __init__(self, stream: Any, name: str, live: bool | None, told: set[str]) -> None:
-        super().__init__(stream, name, live)
-        self._said = told
-
-    def say(self, line: str, style: str = "") -> None:
-        marked = line.startswith((MARKS["error"], MARKS["warning"], "going on"))
-        if line == self.stopping or (marked and line not in self._said):
-            self._said.add(line)
-            super().say(line, style)
 
 
 def _short(run: str) -> str:

@@ -229,7 +229,7 @@ def test_what_cannot_be_is_said_before_anything_is_made(
 
 
 def test_time_in_a_queue_and_between_attempts_is_not_training_time() -> None:
-    from hftune.ladder.runs import active_seconds
+    from hftune.runs.made import active_seconds
 
     def status(seq: int, attempt: int, at: float, name: str) -> Event:
         return Event(seq, attempt, at, "status", {"status": name})
