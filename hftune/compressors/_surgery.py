@@ -37,12 +37,12 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
     positions = {layer: position for position, layer in enumerate(layers)}
     state = {}
     for name, tensor in model.state_dict().items():
-        layer = _layer_of(name, place)
+        layer = layer_of(name, place)
         if layer is None:
             state[name] = tensor
         elif layer in positions:
             state[f"{place}.{positions[layer]}." + name.removeprefix(f"{place}.{layer}.")] = tensor
-    return _rebuilt(model, config, state, "compress.layers")
+    return rebuilt(model, config, state, "compress.layers")
 
 
 def layer_count(config: PretrainedConfig) -> int:
@@ -57,7 +57,7 @@ def layers_name(model: PreTrainedModel) -> str:
     Raises RecipeError where there is none, or more than one (an encoder and a decoder).
     """
     count = layer_count(model.config)
-    lists = [
+    lists: list[str] = [
         name for name, module in model.named_modules() if isinstance(module, nn.ModuleList) and len(module) == count
     ]
     # A layer may hold a list of as many parts, which is none of layers.
@@ -83,14 +83,14 @@ def _check_layers(layers: Sequence[int], count: int) -> None:
         raise RecipeError([Problem("compress.layers", problem, hint)])
 
 
-def _layer_of(name: str, place: str) -> int | None:
+def layer_of(name: str, place: str) -> int | None:
     """Return the number of the layer that a weight belongs to; None for one outside the layers."""
     if not name.startswith(f"{place}."):
         return None
     return int(name.removeprefix(f"{place}.").split(".", 1)[0])
 
 
-def _rebuilt(
+def rebuilt(
     model: PreTrainedModel, config: PretrainedConfig, state: Mapping[str, torch.Tensor], key: str
 ) -> PreTrainedModel:
     """Return a fresh model of the same class as `model` with this config and these weights."""

@@ -10,34 +10,56 @@ import pytest
 VOCABULARY = 60
 
 
-def bert(layers: int = 4, **fields: Any) -> Any:
+def bert(layers: int = 4, inner: int = 48, **fields: Any) -> Any:
     from transformers import BertConfig, BertForSequenceClassification
 
-    config = BertConfig(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4, intermediate_size=48,
-        max_position_embeddings=32, initializer_range=0.2, **fields,
+    return drawn(BertForSequenceClassification, BertConfig(**_sizes(layers, inner), **fields))
+
+
+def roberta(layers: int = 4, inner: int = 48) -> Any:
+    from transformers import RobertaConfig, RobertaForMaskedLM
+
+    return drawn(RobertaForMaskedLM, RobertaConfig(**_sizes(layers, inner)))
+
+
+def distilbert(layers: int = 4, inner: int = 48) -> Any:
+    from transformers import DistilBertConfig, DistilBertForSequenceClassification
+
+    config = DistilBertConfig(
+        vocab_size=VOCABULARY, dim=32, n_layers=layers, n_heads=4, hidden_dim=inner, max_position_embeddings=32,
+        initializer_range=0.2,
     )  # fmt: skip
-    return drawn(BertForSequenceClassification, config)
+    return drawn(DistilBertForSequenceClassification, config)
 
 
-def gpt2(layers: int = 4, **fields: Any) -> Any:
+def gpt2(layers: int = 4, inner: int | None = 48) -> Any:
     from transformers import GPT2Config, GPT2LMHeadModel
 
     config = GPT2Config(
-        vocab_size=VOCABULARY, n_embd=32, n_layer=layers, n_head=4, n_positions=32, initializer_range=0.2,
-        bos_token_id=0, eos_token_id=0, pad_token_id=0, **fields,
+        vocab_size=VOCABULARY, n_embd=32, n_layer=layers, n_head=4, n_inner=inner, n_positions=32,
+        initializer_range=0.2, bos_token_id=0, eos_token_id=0, pad_token_id=0,
     )  # fmt: skip
     return drawn(GPT2LMHeadModel, config)
 
 
-def llama(layers: int = 4, **fields: Any) -> Any:
+def llama(layers: int = 4, inner: int = 48, **fields: Any) -> Any:
     from transformers import LlamaConfig, LlamaForCausalLM
 
-    config = LlamaConfig(
-        vocab_size=VOCABULARY, hidden_size=32, num_hidden_layers=layers, num_attention_heads=4, num_key_value_heads=2,
-        intermediate_size=48, max_position_embeddings=32, initializer_range=0.2, tie_word_embeddings=True, **fields,
-    )  # fmt: skip
+    sizes = {"num_key_value_heads": 2, **fields}
+    config = LlamaConfig(**_sizes(layers, inner), tie_word_embeddings=True, **sizes)
     return drawn(LlamaForCausalLM, config)
+
+
+def _sizes(layers: int, inner: int) -> dict[str, Any]:
+    return {
+        "vocab_size": VOCABULARY,
+        "hidden_size": 32,
+        "num_hidden_layers": layers,
+        "num_attention_heads": 4,
+        "intermediate_size": inner,
+        "max_position_embeddings": 32,
+        "initializer_range": 0.2,
+    }
 
 
 def drawn(kind: Any, config: Any) -> Any:
