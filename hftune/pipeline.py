@@ -14,9 +14,13 @@ import torch
 from accelerate import Accelerator
 from safetensors import SafetensorError
 
-from hftune import methods, tasks
+from hftune import compressors, methods, tasks
+from hftune.compressors import Parent
+from hftune.compressors._comparison import compare
+from hftune.compressors._parent import load_parent, parent_folder, require_same_labels
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
+from hftune.energy.meter import Meter
 from hftune.errors import ModelError, Problem, RecipeError, RunError
 from hftune.methods import Method
 from hftune.modeling.loading import load_config
@@ -64,7 +68,10 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         environment = _environment(recipe, found)
         start = find_start(run, found.accelerator)
         inexact = compare_environment(run, start, environment, found.accelerator, allow_inexact)
-        setup, model = _make_ready(recipe, run, found, look)
+        ready = _make_ready(recipe, run, found, look)
+        setup, model = ready.setup, ready.model
+        if not ready.learns:
+            return _finish(ready, Progress(finished="nothing-to-learn"), None, meter)
         if recipe.training.learning_rate == "auto":
             setup = settle_learning_rate(setup, model, start)
             environment = {**environment, "recipe": describe_recipe(setup.recipe)}
@@ -75,7 +82,7 @@ def train(recipe: Recipe, run: RunWriter, *, allow_inexact: bool = False, look: 
         identity = {"run": run.path.name, "data": environment["data"], "environment": environment}
         books = None if meter is None else Consumption(setup, learner, meter, consumed(read_events(run.path)))
         progress = fit(setup, learner, progress, identity, books)
-        return _finish(setup, model, progress, books)
+        return _finish(replace(ready, setup=setup), progress, books)
 
 
 def make_setup(recipe: Recipe, run: RunWriter) -> tuple[Setup, PreTrainedModel]:
@@ -84,7 +91,8 @@ def make_setup(recipe: Recipe, run: RunWriter) -> tuple[Setup, PreTrainedModel]:
     Raises what `train` raises up to there.
     """
     with _clear_errors(run):
-        return _make_ready(recipe, run, _find(recipe, run), None)
+        ready = _make_ready(recipe, run, _find(recipe, run), None)
+        return ready.setup, ready.model
 
 
 @dataclass(frozen=True)
@@ -98,6 +106,7 @@ class _Found:
     base: ResolvedModel | None
     splits: Mapping[str, Dataset]
     tokenizer: PreTrainedTokenizerBase
+    parent: Parent | None  # of a run that compresses; `base` is then its model
 
     @property
     def folder(self) -> Path | None:
@@ -111,18 +120,43 @@ def _find(recipe: Recipe, run: RunWriter) -> _Found:
     set_deterministic(recipe.training.deterministic)
 
     _now(run, "finding the model")
-    base = resolve_model(recipe.model, _noting(run)) if recipe.model.id is not None else None
+    parent = load_parent(recipe, accelerator.device) if recipe.compress is not None else None
+    base = _resolve(recipe, parent, run)
     _now(run, "reading data")
     splits = load_splits(recipe.data, _noting(run))
     texts = Texts(splits["train"], recipe.data)
-    tokenizer = load_tokenizer(recipe.model, base.folder if base else None, _noting(run), texts)
-    return _Found(task, method, accelerator, precision, base, splits, tokenizer)
+    if parent is not None:
+        tokenizer = parent.loaded.tokenizer
+    else:
+        tokenizer = load_tokenizer(recipe.model, base.folder if base else None, _noting(run), texts)
+    return _Found(task, method, accelerator, precision, base, splits, tokenizer, parent)
 
 
-def _make_ready(recipe: Recipe, run: RunWriter, found: _Found, look: Look | None) -> tuple[Setup, PreTrainedModel]:
+def _resolve(recipe: Recipe, parent: Parent | None, run: RunWriter) -> ResolvedModel | None:
+    """Return the weights that a run begins with; None for a model from scratch."""
+    if parent is not None:
+        path = parent.loaded.path
+        return ResolvedModel(path / layout.MODEL, str(path), None, f"the run {path.name}")
+    return resolve_model(recipe.model, _noting(run)) if recipe.model.id is not None else None
+
+
+@dataclass(frozen=True)
+class _Ready:
+    """What training begins with. A compressed model may have nothing to learn, and be saved in a way of its own."""
+
+    setup: Setup
+    model: PreTrainedModel
+    learns: bool = True
+    save: Callable[[Path], None] | None = None
+
+
+def _make_ready(recipe: Recipe, run: RunWriter, found: _Found, look: Look | None) -> _Ready:
     task, method, base = found.task, found.method, found.base
     _now(run, "tokenizing")
-    base_config = load_config(recipe.model, found.folder, found.tokenizer)
+    if found.parent is not None:
+        base_config = found.parent.model.config
+    else:
+        base_config = load_config(recipe.model, found.folder, found.tokenizer)
     method.check(recipe.method.settings(method.Config), recipe.model, base_config, recipe.task.name)
     prepared = task.prepare(recipe, found.splits, found.tokenizer, base_config)
     if look is not None:
@@ -130,43 +164,70 @@ def _make_ready(recipe: Recipe, run: RunWriter, found: _Found, look: Look | None
         prepared = replace(prepared, notices=tuple(look(recipe, found.splits, prepared)))
     _now(run, "loading the model")
     seed_initial_weights(recipe.training.seed)
+    if found.parent is not None:
+        return _compressed(recipe, run, found, found.parent, prepared)
     model = task.load_model(recipe, found.folder, prepared)
     section = recipe.model.model_copy(update={"revision": base.revision}) if base else recipe.model
     model = method.adapt(model, recipe.method.settings(method.Config), section, recipe.task.name)
     _require_checkpointing(model, recipe)
     model.to(found.accelerator.device)
     plan = make_plan(recipe, task, len(prepared.splits["train"]), found.accelerator.num_processes)
-    return Setup(recipe, task, method, prepared, plan, found.precision, found.accelerator, run), model
+    return _Ready(Setup(recipe, task, method, prepared, plan, found.precision, found.accelerator, run), model)
+
+
+def _compressed(recipe: Recipe, run: RunWriter, found: _Found, parent: Parent, prepared: Prepared) -> _Ready:
+    """Make the small model of a run that compresses, and what it learns."""
+    assert recipe.compress is not None
+    require_same_labels(parent, prepared)
+    compressor = compressors.registry.load(recipe.compress.name)
+    small = compressor.make(recipe, parent, found.task, prepared, lambda text: _now(run, text))
+    if small.learns:
+        _require_checkpointing(small.model, recipe)
+        small.model.requires_grad_(True)
+        small.model.to(found.accelerator.device)
+    plan = make_plan(recipe, small.task, len(small.prepared.splits["train"]), found.accelerator.num_processes)
+    setup = Setup(recipe, small.task, found.method, small.prepared, plan, found.precision, found.accelerator, run)
+    return _Ready(setup, small.model, small.learns, small.save)
 
 
 def _environment(recipe: Recipe, found: _Found) -> dict[str, Any]:
     return describe_environment(recipe, found.splits, found.base, found.tokenizer, found.accelerator, found.precision)
 
 
-def _finish(setup: Setup, model: PreTrainedModel, progress: Progress, books: Consumption | None) -> Figures:
-    """Keep the best model, score it, and write the result; rank 0 alone."""
+def _finish(ready: _Ready, progress: Progress, books: Consumption | None, meter: Meter | None = None) -> Figures:
+    """Keep the best model, score it, and write the result; rank 0 alone. `meter`: of what learned nothing.
+
+    Raises RunError for a compressed model that is too much worse than its parent; it is there all the same.
+    """
+    setup, model = ready.setup, ready.model
     if not setup.accelerator.is_main_process:
         return {}
     run = setup.run
     run.set_state(status="training", phase="saving")
     step = take_best(setup, model, progress)
-    save_model(setup, model)
+    save_model(setup, model, ready.save)
     run.set_state(status="evaluating", phase="evaluating")
     figures = final_figures(setup, model, progress, step)
     if books is not None:
-        _write_energy(setup, progress, books, tested="test" in figures)
+        books.finish(progress.step, tested="test" in figures)
+    elif meter is not None and (used := meter.read()) is not None:
+        run.emit("energy", step=progress.step, usage=used.to_dict(), estimate=None)
+    if (spent := consumed(read_events(run.path))) is not None:
+        run.write_json(layout.ENERGY, spent.to_dict())
     warnings = doubts(setup)
     run.write_json(layout.METRICS, {**figures, "warnings": warnings} if warnings else figures)
     run.emit("result", metrics=figures, best_step=step, global_step=progress.step)
+    if setup.recipe.compress is not None:
+        _compare(setup.recipe, run)
     return figures
 
 
-def _write_energy(setup: Setup, progress: Progress, books: Consumption, tested: bool) -> None:
-    """Tell what the attempt used to its end, and write down what all attempts did."""
-    if tested:
-        books.evaluated("test")
-    if books.tell(progress.step) is not None and (used := consumed(read_events(setup.run.path))) is not None:
-        setup.run.write_json(layout.ENERGY, used.to_dict())
+def _compare(recipe: Recipe, run: RunWriter) -> None:
+    """Ask the compressed model and its parent the same held-out rows; raises RunError when too much was lost."""
+    assert recipe.compress is not None
+    found = compare(run.path, parent_folder(recipe), lambda text: run.emit("phase", phase="evaluating", detail=text))
+    run.write_json(layout.COMPRESSION, {"method": recipe.compress.name, **found.to_dict()})
+    found.require(float(recipe.compress.options["max_loss"]), run.path)
 
 
 def _require_checkpointing(model: PreTrainedModel, recipe: Recipe) -> None:

@@ -371,6 +371,27 @@ VERBS: tuple[Verb, ...] = (
         ),
     ),
     Verb(
+        "compress",
+        "make a smaller model from a finished run's, compared with it",
+        (
+            RUN,
+            Argument(
+                ("--method",),
+                "distill (a smaller network learns its answers), prune (parts are left out) or quantize (fewer bits)",
+                metavar="NAME",
+            ),
+            Argument(
+                ("-s", "--set"),
+                "override a key of the run's recipe, as compress.layers=3",
+                repeat=True,
+                metavar="section.key=value",
+            ),
+            Argument(("--name",), "name of the run (default: the run's, and the method)", metavar="NAME"),
+            Argument(("--detach",), "work in the background and return at once", switch=True),
+        ),
+        streams=True,
+    ),
+    Verb(
         "serve",
         "answer requests as OpenAI's API does, and /v1/classify for classifiers",
         (

@@ -6,10 +6,14 @@ import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from hftune.compressors import Options, Parent
-from hftune.errors import Problem, RecipeError
-from hftune.inference.loading import LoadedRun, load_run
+from hftune import compressors
+from hftune.compressors import Parent
+from hftune.errors import Problem, RecipeError, RunError
+from hftune.inference.loading import MODEL_CONFIG, LoadedRun, load_run
+from hftune.modeling.loading import load_config
+from hftune.recipe.load import load_recipe
 from hftune.recipe.schema import Recipe
+from hftune.runs import layout
 from hftune.tasks._answers import label_names
 
 if TYPE_CHECKING:
@@ -23,7 +27,7 @@ def load_parent(recipe: Recipe, device: torch.device) -> Parent:
 
     Raises RunError where there is no finished run, RecipeError for one of another task.
     """
-    assert recipe.compress is not None
+    check_parent(recipe)
     loaded = load_run(parent_folder(recipe), None, str(device))
     if loaded.recipe.task.name != recipe.task.name:
         message = f"{loaded.path.name} is of the task {loaded.recipe.task.name}, this recipe of {recipe.task.name}"
@@ -39,12 +43,26 @@ def load_parent(recipe: Recipe, device: torch.device) -> Parent:
     return Parent(LoadedRun(loaded.path, None, loaded.recipe, model, loaded.tokenizer), device)
 
 
+def check_parent(recipe: Recipe) -> None:
+    """Raise what the compressor has to say of its options and the parent's architecture, before weights are loaded.
+
+    Raises RunError for a parent that is not finished or no longer there.
+    """
+    assert recipe.compress is not None
+    run, plugin = parent_folder(recipe), compressors.registry.load(recipe.compress.name)
+    if not (run / layout.MODEL).is_dir():
+        raise RunError(f"the parent is gone or not finished: {run} has no {layout.MODEL}/")
+    parent = load_recipe(run / layout.RECIPE)
+    folders = (run / layout.MODEL, run / layout.MODEL_INIT)
+    folder = next((one for one in folders if (one / MODEL_CONFIG).is_file()), None)
+    config = load_config(parent.model, folder or run / layout.MODEL)
+    plugin.check(recipe.compress.settings(plugin.Config), recipe, config)
+
+
 def parent_folder(recipe: Recipe) -> Path:
     """Return the run directory of a compressed run's parent."""
     assert recipe.compress is not None
-    return Path(
-        recipe.compress.settings(Options).parent if recipe.compress.config else recipe.compress.options["parent"]
-    )
+    return Path(recipe.compress.options["parent"])
 
 
 def require_same_labels(parent: Parent, prepared: Prepared) -> None:

@@ -21,7 +21,7 @@ from torch.nn.functional import kl_div, log_softmax, logsigmoid
 from hftune.compressors import LearningOptions
 from hftune.modeling.loading import without_cache
 from hftune.modeling.output_layer import only_at
-from hftune.recipe.schema import PluginConfig, Recipe
+from hftune.recipe.schema import Recipe
 from hftune.tasks import Batch, MetricStream, Prepared, Task
 from hftune.tasks._answers import NEGATIVE_LABEL, class_logits, negative_label, problem_type
 from hftune.tasks._labels import MULTI, REGRESSION
@@ -42,18 +42,7 @@ class SoftTargets:
     def __init__(self, task: Task, teacher: PreTrainedModel, options: LearningOptions) -> None:
         """`teacher`: frozen, on the device that the student trains on; it reads the student's own token ids."""
         self._task, self._teacher, self._options = task, teacher, options
-
-    @property
-    def Config(self) -> type[PluginConfig]:  # noqa: N802 - the protocol's name
-        return self._task.Config
-
-    @property
-    def METRICS(self) -> Mapping[str, bool]:  # noqa: N802 - the protocol's name
-        return self._task.METRICS
-
-    @property
-    def DEFAULT_METRIC(self) -> str:  # noqa: N802 - the protocol's name
-        return self._task.DEFAULT_METRIC
+        self.Config, self.METRICS, self.DEFAULT_METRIC = task.Config, task.METRICS, task.DEFAULT_METRIC
 
     def prepare(
         self,

@@ -1,4 +1,4 @@
-"""Intervals of what a survey counts: shares by Wilson, means by Student, correlations by Fisher; all 95%."""
+"""Intervals of what a survey counts: means by Student, correlations by Fisher; all 95%."""
 
 from __future__ import annotations
 
@@ -15,18 +15,6 @@ if TYPE_CHECKING:
     import numpy as np
 
     Array = np.ndarray[Any, Any]
-
-NORMAL = 1.959963984540054  # standard deviations that hold 95% of a normal distribution
-
-
-def share(hits: int, of: int) -> Interval:
-    """Return hits / of with its Wilson interval (Wilson 1927): it holds also near 0 and 1; of none: 0, no ends."""
-    if not of:
-        return Interval(0.0, None, None)
-    square, part = NORMAL**2, hits / of
-    middle = (part + square / (2 * of)) / (1 + square / of)
-    half = NORMAL * math.sqrt(part * (1 - part) / of + square / (4 * of * of)) / (1 + square / of)
-    return Interval(part, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def mean(values: Sequence[float] | Array) -> Interval:

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any
 
 from hftune.explainers._cases import Case
-from hftune.explainers._intervals import correlation, mean, share
-from hftune.inference.statistics import Interval
+from hftune.explainers._intervals import correlation, mean
+from hftune.inference.statistics import Interval, share
 from hftune.tasks._labels import REGRESSION, SINGLE
 
 if TYPE_CHECKING:

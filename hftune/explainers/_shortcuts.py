@@ -15,11 +15,11 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.explainers._cases import Case
 from hftune.explainers._evidence import KINDS
-from hftune.explainers._intervals import low, mean, share
+from hftune.explainers._intervals import low, mean
 from hftune.explainers._labelled import LabelledRow
 from hftune.explainers._suspects import Planted, Suspects
 from hftune.explainers._words import words_of
-from hftune.inference.statistics import Interval
+from hftune.inference.statistics import Interval, share
 from hftune.inference.text_sources import spread
 from hftune.tasks._labels import REGRESSION
 

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 from hftune.errors import UsageError
 from hftune.explainers._cases import Asker, Case, Drop
 from hftune.explainers._drivers import LabelDrivers, drivers, least_texts
-from hftune.explainers._intervals import mean, share
+from hftune.explainers._intervals import mean
 from hftune.explainers._labelled import LabelledRows
 from hftune.explainers._lengths import Length, lengths
 from hftune.explainers._shortcuts import Shortcut, adding, shortcuts
 from hftune.explainers._suspects import Suspects
 from hftune.figures import duration, many
-from hftune.inference.statistics import Interval
+from hftune.inference.statistics import Interval, share
 from hftune.inference.text_sources import spread
 from hftune.tasks._labels import MULTI, REGRESSION
 

@@ -6,8 +6,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from hftune.explainers._evidence import label_words, names_label
-from hftune.explainers._intervals import low, share
+from hftune.explainers._intervals import low
 from hftune.explainers._labelled import WordCounts
+from hftune.inference.statistics import share
 
 PURE = 0.95  # of the texts that have a planted word are of one label
 COVER = 0.25  # of that label's texts have it: the lower end of the interval

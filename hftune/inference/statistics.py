@@ -6,6 +6,7 @@ sum: all resamples of all figures are a few matrix products.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,6 +20,7 @@ Sums = tuple[Array, Figures]  # features [rows, features], and what their sums o
 RESAMPLES = 1000
 LEVEL = 0.95
 BINS = 15
+NORMAL = 1.959963984540054  # standard deviations that hold 95% of a normal distribution
 HELD = 1 << 22  # resample weights held at once
 
 
@@ -76,6 +78,16 @@ def percentiles(value: float, drawn: Array) -> Interval:
         return Interval(value, None, None)
     low, high = np.quantile(finite, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
     return Interval(value, float(low), float(high))
+
+
+def share(hits: int, of: int) -> Interval:
+    """Return hits / of with its Wilson interval (Wilson 1927): it holds also near 0 and 1; of none: 0, no ends."""
+    if not of:
+        return Interval(0.0, None, None)
+    square, part = NORMAL**2, hits / of
+    middle = (part + square / (2 * of)) / (1 + square / of)
+    half = NORMAL * math.sqrt(part * (1 - part) / of + square / (4 * of * of)) / (1 + square / of)
+    return Interval(part, max(0.0, middle - half), min(1.0, middle + half))
 
 
 def ratio(part: Array, whole: Array) -> Array:

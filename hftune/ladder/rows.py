@@ -23,14 +23,12 @@ from hftune.tasks import Prepared
 from hftune.tasks._label_space import label_space
 from hftune.tasks._labels import MULTI, REGRESSION, SINGLE, ProblemType, class_weights, targets
 from hftune.tasks._rows import text_column, usable_rows
-from hftune.tasks.text_classification import METRICS, PROBLEM_METRICS, Config
+from hftune.tasks.text_classification import HEADLINE, METRICS, PROBLEM_METRICS, Config
 
 if TYPE_CHECKING:
     from datasets import Dataset
 
 SPLITS = ("train", "validation", "test")
-# What people ask first of each kind of problem.
-HEADLINE = {SINGLE: "accuracy", MULTI: "f1_micro", REGRESSION: "mse"}
 # Chinese and Japanese do not part words by spaces; English has one in about six characters.
 SPACES_OF_WORDS = 1 / 20
 

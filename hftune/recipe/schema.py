@@ -49,7 +49,8 @@ def _lower(value: Any) -> Any:
     return value.lower() if isinstance(value, str) else value
 
 
-def _as_tuple(value: Any) -> Any:
+def as_tuple(value: Any) -> Any:
+    """Return a list as a tuple: what a frozen section holds must not change."""
     return tuple(value) if isinstance(value, list) else value
 
 
@@ -58,8 +59,8 @@ REPOSITORY = r"^[A-Za-z0-9][A-Za-z0-9._-]*/[A-Za-z0-9_][A-Za-z0-9._-]*$"
 LICENCE = r"^[a-z0-9][a-z0-9.-]*$"
 
 Own = TypeVar("Own", bound=PluginConfig)
-Rows = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(_as_tuple)]
-Names = Annotated[tuple[str, ...], BeforeValidator(_as_tuple)]
+Rows = Annotated[tuple[Mapping[str, Any], ...], BeforeValidator(as_tuple)]
+Names = Annotated[tuple[str, ...], BeforeValidator(as_tuple)]
 Positive = Annotated[int, Field(ge=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Seed = Annotated[int, Field(ge=0, lt=2**32)]  # what every random generator in use takes
@@ -339,7 +340,7 @@ class TrainingSection(Section):
     deterministic: bool = Field(False, description="only algorithms that give the same bits on an accelerator too")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field("auto", description="auto: the accelerator when there is one")
     threads: Positive | None = Field(None, description="CPU threads; left out: the cores this process may use")
-    report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(_as_tuple)] = Field(
+    report_to: Annotated[tuple[Literal["tensorboard", "wandb"], ...], BeforeValidator(as_tuple)] = Field(
         (), description="also log there; the package must be installed"
     )
     seed: Seed = Field(0, description="of initial weights, data order, dropout")

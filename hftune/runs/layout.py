@@ -14,6 +14,7 @@ MODEL = "model"  # the best model, loadable without hftune
 MODEL_INIT = "model_init"  # config and tokenizer, from which a checkpoint is loaded while the run trains
 METRICS = "metrics.json"  # final figures by split, no times in it
 ENERGY = "energy.json"  # what all attempts used, and what was estimated
+COMPRESSION = "compression.json"  # of a compressed run: how its model does beside its parent's
 CONTROL = "control"  # requests to the job: stop, pause, checkpoint
 LOCK = "run.lock"  # flock of the process that owns the run
 LAUNCH = "launch.json"  # how it was started: {"processes": N, "check": true}; resume does the same

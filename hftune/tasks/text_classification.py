@@ -43,6 +43,9 @@ PROBLEM_METRICS: Mapping[str, tuple[str, ...]] = {
     REGRESSION: ("mse", "mae", "pearson", "spearman"),
 }
 
+# What people ask first of each kind of problem.
+HEADLINE: Mapping[str, str] = {SINGLE: "accuracy", MULTI: "f1_micro", REGRESSION: "mse"}
+
 
 class Config(PluginConfig):
     """What kind of answer a text gets, and how mistakes are weighed."""

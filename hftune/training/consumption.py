@@ -102,6 +102,12 @@ class Consumption:
         self._setup.run.emit("energy", step=step, usage=used.to_dict(), estimate=estimate)
         return used
 
+    def finish(self, step: int, tested: bool) -> None:
+        """Tell what the attempt used to its end; `tested`: the test split was scored as well."""
+        if tested:
+            self.evaluated("test")
+        self.tell(step)
+
     def estimate_early(self, step: int, elapsed_seconds: float) -> None:
         """After the first seconds of training say once what the whole plan would use at this rate an operation."""
         if not self._estimated and elapsed_seconds >= FIRST_SECONDS:

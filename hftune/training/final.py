@@ -45,11 +45,17 @@ def take_best(setup: Setup, model: PreTrainedModel, progress: Progress) -> int:
     return best
 
 
-def save_model(setup: Setup, model: PreTrainedModel) -> None:
-    """Write `model/` as transformers or peft reads it, in one step: a reader finds the old one, none, or all of it."""
+def save_model(setup: Setup, model: PreTrainedModel, save: Callable[[Path], None] | None = None) -> None:
+    """Write `model/` as transformers or peft reads it, in one step: a reader finds the old one, none, or all of it.
+
+    `save` writes another form of it than the method does.
+    """
 
     def write(folder: Path) -> None:
-        setup.method.save(model, folder)
+        if save is not None:
+            save(folder)
+        else:
+            setup.method.save(model, folder)
         setup.prepared.tokenizer.save_pretrained(folder)
 
     replace_folder(setup.run.path / layout.MODEL, write)

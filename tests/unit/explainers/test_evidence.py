@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from hftune.explainers import _intervals
+from hftune.inference.statistics import share
 from hftune.explainers._evidence import (
     LABEL,
     LETTER,
@@ -75,7 +76,7 @@ def test_a_label_is_named_by_its_words_and_their_stems(label: str, word: str, fo
 def test_shares_have_wilsons_interval(hits: int, of: int) -> None:
     from scipy.stats import binomtest
 
-    found, expected = _intervals.share(hits, of), binomtest(hits, of).proportion_ci(method="wilson")
+    found, expected = share(hits, of), binomtest(hits, of).proportion_ci(method="wilson")
     assert (found.low, found.high) == (pytest.approx(expected.low), pytest.approx(expected.high))
 
 

@@ -1,0 +1,224 @@
+"""The parity gate: a compressed model beside its parent, over the same held-out rows."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from itertools import chain
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hftune.errors import RunError
+from hftune.figures import figure, many
+from hftune.inference import statistics
+from hftune.inference.predictor import Predictor
+from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_rows
+from hftune.inference.scoring import load_rows
+from hftune.inference.statistics import Interval
+from hftune.runs import layout
+from hftune.runs.reader import short_name
+from hftune.tasks.text_classification import HEADLINE, METRICS
+
+if TYPE_CHECKING:
+    from datasets import Dataset
+
+Note = Callable[[str], None]
+Answers = LabelAnswers | DocumentAnswers
+LANGUAGE_METRIC = "perplexity"
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model and its parent over the same `rows` rows of `split`.
+
+    `loss`: how much worse `metric` is than the parent's, with its paired 95% interval, negative where it is better; of
+    metrics that are shares (`relative` False) a difference, of losses and errors a share of the parent's. `agreement`:
+    share of the same answers (of a language model: of the same likeliest tokens), None for numbers. `p_value`:
+    McNemar's exact test of rows that one answers rightly and the other does not, None where an answer is no right or
+    wrong. `bytes` of `model/`, `parameters` as the model has them.
+    """
+
+    parent: str
+    split: str
+    rows: int
+    metric: str
+    value: Interval
+    parent_value: Interval
+    loss: Interval
+    relative: bool
+    agreement: Interval | None
+    p_value: float | None
+    bytes: int
+    parent_bytes: int
+    parameters: int
+    parent_parameters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as JSON holds it."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return what was found, as lines for people of at most 80 columns."""
+        said = [
+            f"beside its parent, over {many(self.rows, 'row')} of {self.split}",
+            f"  {self.metric:<12} {figure(self.value.value)}, the parent's {figure(self.parent_value.value)}: "
+            f"{self.tell_loss()}",
+        ]
+        if self.agreement is not None:
+            said.append(f"  {'same answer':<12} {_share(self.agreement.value)} ({_ends(self.agreement, _share)})")
+        if self.p_value is not None:
+            said.append(f"  {'chance':<12} {self.p_value:.2g} (McNemar's exact test: both are equally good)")
+        said.append(
+            f"  {'size':<12} {_times(self.bytes, self.parent_bytes)} of the bytes, "
+            f"{_times(self.parameters, self.parent_parameters)} of the weights"
+        )
+        return said
+
+    def tell_loss(self) -> str:
+        """Return the loss in words, such as `0.8 points less (-0.4 to 2.0)`."""
+        unit = "%" if self.relative else " points"
+        more = "more" if self.relative else "less"
+        value = 100 * self.loss.value
+        ends = _ends(self.loss, lambda one: f"{100 * one:.1f}")
+        return f"{value:.1f}{unit} {more} ({ends})"
+
+    def require(self, max_loss: float, run: Path) -> None:
+        """Raise RunError when the loss is over the bound."""
+        if self.loss.value <= max_loss:
+            return
+        allowed = f"{100 * max_loss:g}" + ("%" if self.relative else " points")
+        raise RunError(
+            f"it is too much worse than its parent on {self.split}: {self.metric} {figure(self.value.value)} against "
+            f"{figure(self.parent_value.value)}, {self.tell_loss()}; compress.max_loss allows {allowed}",
+            hint=f"The model is there all the same: `hftune evaluate {short_name(run)}`. Compress less, or keep it: "
+            f"`hftune resume {short_name(run)} --allow-inexact -s compress.max_loss=…`.",
+        )
+
+
+def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Comparison:
+    """Return how a finished run's model does beside its parent's, both asked as `hftune evaluate` asks them.
+
+    `split`: test where there is one, when left out. Raises what loading the two and reading the rows raises.
+    """
+    own, theirs = Predictor.load(run), Predictor.load(parent)
+    name, rows = load_rows(own, split, None, note)
+    note(f"comparing with {parent.name} on {name}")
+    ours, expected = _answers(own, name, rows), _answers(theirs, name, rows)
+    if ours.numbers != expected.numbers:
+        raise RunError(f"{run.name} and {parent.name} do not answer the same rows of {name}")
+    metric, greater = _metric(ours)
+    value, drawn = _resampled(ours, metric)
+    parent_value, parent_drawn = _resampled(expected, metric)
+    return Comparison(
+        parent=parent.name,
+        split=name,
+        rows=len(ours.numbers),
+        metric=metric,
+        value=statistics.percentiles(value, drawn),
+        parent_value=statistics.percentiles(parent_value, parent_drawn),
+        loss=_loss(value, drawn, parent_value, parent_drawn, greater),
+        relative=not greater,
+        agreement=agreement(ours, expected),
+        p_value=_p_value(ours, expected),
+        bytes=model_bytes(run),
+        parent_bytes=model_bytes(parent),
+        parameters=own.describe()["parameters"],
+        parent_parameters=theirs.describe()["parameters"],
+    )
+
+
+def read_comparison(run: Path) -> dict[str, Any] | None:
+    """Return what compression.json holds, None where there is none."""
+    try:
+        found = json.loads((run / layout.COMPRESSION).read_bytes())
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def model_bytes(run: Path) -> int:
+    """Return the size of a run's model/ on disk: weights, config, tokenizer."""
+    return sum(path.stat().st_size for path in (run / layout.MODEL).rglob("*") if path.is_file())
+
+
+def agreement(ours: Answers, theirs: Answers) -> Interval | None:
+    """Return the share of rows with the same answer (tokens, of language models), with its Wilson interval."""
+    if isinstance(ours, DocumentAnswers) and isinstance(theirs, DocumentAnswers):
+        pairs = zip(chain(*ours.guesses), chain(*theirs.guesses), strict=True)
+        same = [one == other for one, other in pairs]
+    elif isinstance(ours, LabelAnswers) and isinstance(theirs, LabelAnswers) and ours.right is not None:
+        same = [bool(np.all(one == other)) for one, other in zip(ours.chosen, theirs.chosen, strict=True)]
+    else:
+        return None
+    return statistics.share(sum(same), len(same))
+
+
+def mcnemar(first: int, second: int) -> float:
+    """Return the two-sided exact p-value of McNemar's test (1947): `first` rows are right in one model alone, `second`
+    in the other; if both are equally good, each of them is as likely here as there."""
+    rows = first + second
+    if not rows:
+        return 1.0
+    tail = sum(math.comb(rows, k) for k in range(min(first, second) + 1)) / 2**rows
+    return min(1.0, 2.0 * float(tail))
+
+
+def _answers(predictor: Predictor, name: str, rows: Dataset) -> Answers:
+    from hftune import tasks
+
+    loaded = predictor.loaded
+    task = tasks.registry.load(predictor.task)
+    key = name if name != "train" else "train rows"
+    prepared = task.prepare(loaded.recipe, {key: rows}, loaded.tokenizer, loaded.model.config)
+    return answer_rows(predictor, prepared, key, rows)
+
+
+def _metric(answers: Answers) -> tuple[str, bool]:
+    """Return what quality is measured by, and whether greater is better."""
+    if isinstance(answers, DocumentAnswers):
+        return LANGUAGE_METRIC, False
+    metric = HEADLINE[str(answers.kind)]
+    return metric, METRICS[metric]
+
+
+def _resampled(answers: Answers, metric: str) -> tuple[float, statistics.Array]:
+    whole, drawn = statistics.resample(*answers.sums())
+    return whole[metric], drawn[metric]
+
+
+def _loss(
+    value: float, drawn: statistics.Array, parent: float, parent_drawn: statistics.Array, greater: bool
+) -> Interval:
+    if greater:
+        return statistics.percentiles(parent - value, parent_drawn - drawn)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return statistics.percentiles(value / parent - 1 if parent else math.nan, drawn / parent_drawn - 1)
+
+
+def _p_value(ours: Answers, theirs: Answers) -> float | None:
+    if isinstance(ours, DocumentAnswers) or isinstance(theirs, DocumentAnswers):
+        return None
+    if ours.right is None or theirs.right is None:
+        return None
+    return mcnemar(int((ours.right & ~theirs.right).sum()), int((theirs.right & ~ours.right).sum()))
+
+
+def _share(value: float) -> str:
+    return f"{100 * value:.1f}%"
+
+
+def _ends(interval: Interval, tell: Callable[[float], str]) -> str:
+    if interval.low is None or interval.high is None:
+        return "no interval"
+    return f"{tell(interval.low)} to {tell(interval.high)}"
+
+
+def _times(part: int, whole: int) -> str:
+    return _share(part / whole) if whole else "?"
+
+
+__all__ = ["Comparison", "agreement", "compare", "mcnemar", "model_bytes", "read_comparison"]
