@@ -14,12 +14,11 @@ from hftune.errors import HftuneError
 from hftune.recipe.json_schema import json_schema
 from hftune.recipe.load import needs_hub, shipped_recipes
 from hftune.recipe.source import read_source
-from hftune.recipe.validate import METHODS, TASKS
+from hftune.recipe.validate import TASKS
 
 Path = tuple[str, ...]
 Node = Mapping[str, Any]
 SPLITS = ("train", "validation", "test")
-PLUGINS = {"task": TASKS, "method": METHODS}
 NOT_SHOWN = {"name", "description"}  # whose values in other recipes help nobody
 MOST_SEEN = 8
 

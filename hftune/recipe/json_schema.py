@@ -1,11 +1,11 @@
-"""The JSON Schema of a recipe, with the options of every registered task and method, for editors."""
+"""The JSON Schema of a recipe, with the options of every registered task, method and compressor, for editors."""
 
 from __future__ import annotations
 
 from typing import Any
 
 from hftune.recipe.schema import PluginConfig, Recipe
-from hftune.recipe.validate import METHODS, TASKS
+from hftune.recipe.validate import PLUGINS
 from hftune.registry import Registry
 
 
@@ -15,7 +15,7 @@ def json_schema() -> dict[str, Any]:
     definitions = schema["$defs"]
     definitions.pop("Choice", None)
     definitions.pop("PluginConfig", None)
-    for key, registry in (("task", TASKS), ("method", METHODS)):
+    for key, registry in PLUGINS.items():
         described = {name: schema["properties"][key][name] for name in ("description",)}
         schema["properties"][key] = described | _choice(key, registry, definitions)
     shorthand = {"type": "string", "description": "Hub id, local folder, or starter `hftune:name`"}

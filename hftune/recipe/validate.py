@@ -46,7 +46,8 @@ _WRITTEN_AS: Mapping[Path, tuple[str, str]] = {
     ("energy",): ("a country, or a mapping of keys", "energy: DEU, or energy: {grid_intensity: 381}"),
     ("hub",): ("OWNER/NAME, or a mapping of keys", "hub: {repo: anna/my-model, private: true}"),
 }
-PLUGINS = ("task", "method", "compress")  # keys that name a plugin, with its options
+# Keys that name a plugin, with its options.
+PLUGINS: Mapping[str, Registry[Any]] = {"task": TASKS, "method": METHODS, "compress": COMPRESSORS}
 # These judge a model by its validation split.
 JUDGED_ON_VALIDATION = ("early_stopping_patience", "metric_for_best_model")
 NO_VALIDATION = (
@@ -145,8 +146,7 @@ def _owners(registry: Registry[Any], but: str) -> dict[str, str]:
 def _keys(task: Choice | None, method: Choice | None, compress: Choice | None) -> dict[str, tuple[str, ...]]:
     """Return section -> its keys, for finding the nearest name."""
     sections = _section_keys()
-    plugins = (("task", task, TASKS), ("method", method, METHODS), ("compress", compress, COMPRESSORS))
-    for key, choice, registry in plugins:
+    for (key, registry), choice in zip(PLUGINS.items(), (task, method, compress), strict=True):
         names = [choice.name] if choice else registry.names()
         sections[key] = tuple(option for name in names for option in registry.load(name).Config.model_fields)
     return sections
