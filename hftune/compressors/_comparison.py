@@ -99,6 +99,16 @@ class Comparison:
         )
 
 
+@dataclass(frozen=True)
+class Answered:
+    """What a run's model answers to the rows of a split, and how many weights it has."""
+
+    run: Path
+    split: str
+    answers: Answers
+    parameters: int
+
+
 def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Comparison:
     """Return how a finished run's model does beside its parent's, both asked as `hftune evaluate` asks them.
 
@@ -107,15 +117,26 @@ def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Co
     own, theirs = Predictor.load(run), Predictor.load(parent)
     name, rows = load_rows(own, split, None, note)
     note(f"comparing with {parent.name} on {name}")
-    ours, expected = _answers(own, name, rows), _answers(theirs, name, rows)
+    return beside(answered(own, name, rows), answered(theirs, name, rows))
+
+
+def answered(predictor: Predictor, split: str, rows: Dataset) -> Answered:
+    """Return what a model answers to the rows of a split, as `hftune evaluate` asks them."""
+    parameters = int(predictor.describe()["parameters"])
+    return Answered(predictor.loaded.path, split, _answers(predictor, split, rows), parameters)
+
+
+def beside(own: Answered, theirs: Answered) -> Comparison:
+    """Return how a model does beside its parent; raises RunError when they answer different rows."""
+    ours, expected, run, parent = own.answers, theirs.answers, own.run, theirs.run
     if ours.numbers != expected.numbers:
-        raise RunError(f"{run.name} and {parent.name} do not answer the same rows of {name}")
+        raise RunError(f"{run.name} and {parent.name} do not answer the same rows of {own.split}")
     metric, greater = _metric(ours)
     value, drawn = _resampled(ours, metric)
     parent_value, parent_drawn = _resampled(expected, metric)
     return Comparison(
         parent=parent.name,
-        split=name,
+        split=own.split,
         rows=len(ours.numbers),
         metric=metric,
         value=statistics.percentiles(value, drawn),
@@ -126,8 +147,8 @@ def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Co
         p_value=_p_value(ours, expected),
         bytes=model_bytes(run),
         parent_bytes=model_bytes(parent),
-        parameters=own.describe()["parameters"],
-        parent_parameters=theirs.describe()["parameters"],
+        parameters=own.parameters,
+        parent_parameters=theirs.parameters,
     )
 
 
@@ -221,4 +242,14 @@ def _times(part: int, whole: int) -> str:
     return _share(part / whole) if whole else "?"
 
 
-__all__ = ["Comparison", "agreement", "compare", "mcnemar", "model_bytes", "read_comparison"]
+__all__ = [
+    "Answered",
+    "Comparison",
+    "agreement",
+    "answered",
+    "beside",
+    "compare",
+    "mcnemar",
+    "model_bytes",
+    "read_comparison",
+]
