@@ -39,18 +39,24 @@ class Cut:
 class Parts:
     """Parts of which every layer has `count` and could have fewer: neurons, or groups of heads that share a key.
 
-    `resized` gives the config of a model that has so many; `place` is the name of the list of layers.
+    `what` they are called, `resized` gives the config of a model that has so many, `place` is the name of the list of
+    layers.
     """
 
     key: str
+    what: str
     count: int
     place: str
     cuts: tuple[Cut, ...]
     resized: Callable[[int], PretrainedConfig]
 
-    def fewer(self) -> list[int]:
-        """Return the smaller numbers of parts that the config allows: Llama's heads must divide its width."""
-        return [count for count in range(1, self.count) if _is_allowed(self.resized(count))]
+    def nearest(self, wanted: float, block: int = 1) -> int | None:
+        """Return the smaller number of parts nearest to `wanted` that the config allows, a multiple of `block` if any.
+
+        Llama's heads must divide its width. None where there is no smaller number.
+        """
+        numbers = sorted(range(1, self.count), key=lambda number: (number % block > 0, abs(number - wanted)))
+        return next((number for number in numbers if _is_allowed(self.resized(number))), None)
 
     def readers(self, model: PreTrainedModel) -> list[list[tuple[nn.Module, int]]]:
         """Return for each layer the modules whose input is what the parts give, with the entries of a part."""
@@ -76,7 +82,7 @@ def neurons(model: PreTrainedModel) -> Parts:
 
     if field is not None:
         count = getattr(config, field) or _TIMES_WIDER * config.hidden_size
-        parts = _parts(model, "compress.neurons", count, resized, {1})
+        parts = _parts(model, ("compress.neurons", "neurons"), count, resized, {1})
         if parts is not None:
             return parts
     message = f"models of the kind {config.model_type} have no feed-forward blocks that could have fewer neurons"
@@ -103,7 +109,8 @@ def head_groups(model: PreTrainedModel) -> Parts:
             changed.num_key_value_heads = count
         return changed
 
-    parts = _parts(model, "compress.heads", groups, resized, {size, size * (heads // groups)})
+    what = "heads" if groups == heads else f"groups of {heads // groups} heads"
+    parts = _parts(model, ("compress.heads", what), groups, resized, {size, size * (heads // groups)})
     if parts is not None:
         return parts
     message = (
@@ -150,14 +157,19 @@ def _check_kept(parts: Parts, kept: Sequence[Sequence[int]], layers: int) -> Non
 
 
 def _parts(
-    model: PreTrainedModel, key: str, count: int, resized: Callable[[int], PretrainedConfig], sizes: set[int]
+    model: PreTrainedModel,
+    names: tuple[str, str],
+    count: int,
+    resized: Callable[[int], PretrainedConfig],
+    sizes: set[int],
 ) -> Parts | None:
     """Return the parts whose number `resized` changes; None where that does not shrink weights of the layers alone.
 
+    `names`: their option and what they are called.
     `sizes`: the entries that a part may have in a weight. Any other number is a weight in which several things lie
     behind each other (queries, keys and values in one), whose order is not known here.
     """
-    place = layers_name(model)
+    place = layers_name(model, names[0])
     smaller = next((number for number in range(count - 1, 0, -1) if _is_allowed(resized(number))), None)
     if smaller is None:
         return None
@@ -177,7 +189,7 @@ def _parts(
             if layer_of(name, place) is None or tensor.dim() > 2 or each not in sizes or not fits:
                 return None
             cuts.append(Cut(name, dim, each))
-    return Parts(key, count, place, tuple(cuts), resized) if cuts else None
+    return Parts(*names, count, place, tuple(cuts), resized) if cuts else None
 
 
 def _is_allowed(config: PretrainedConfig) -> bool:

@@ -20,6 +20,8 @@ from hftune.training.randomness import kept_randomness
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
+    from hftune.recipe.schema import Recipe
+
 
 def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedModel:
     """Return a new model of the same class that has these of the model's layers, in this order.
@@ -28,7 +30,7 @@ def keep_layers(model: PreTrainedModel, layers: Sequence[int]) -> PreTrainedMode
     not have, and for an architecture whose layers cannot be taken apart.
     """
     place, count = layers_name(model), layer_count(model.config)
-    _check_layers(layers, count)
+    check_layers(layers, count)
     config = copy.deepcopy(model.config)
     for name, value in vars(model.config).items():
         if "layer" in name and isinstance(value, list | tuple) and len(value) == count:
@@ -51,10 +53,10 @@ def layer_count(config: PretrainedConfig) -> int:
     return count if isinstance(count, int) else 0
 
 
-def layers_name(model: PreTrainedModel) -> str:
+def layers_name(model: PreTrainedModel, key: str = "compress.layers") -> str:
     """Return the dotted name of the list that holds the model's layers (`bert.encoder.layer`).
 
-    Raises RecipeError where there is none, or more than one (an encoder and a decoder).
+    Raises RecipeError at `key` where there is none, or more than one (an encoder and a decoder).
     """
     count = layer_count(model.config)
     lists: list[str] = [
@@ -66,11 +68,21 @@ def layers_name(model: PreTrainedModel) -> str:
         return outer[0]
     what = "keep their layers in no list of their own" if not outer else f"have {len(outer)} lists of layers"
     kind = model.config.model_type
-    hint = "Leave it out; layers can be left out of BERT, GPT-2, Llama and models that are built as they are."
-    raise RecipeError([Problem("compress.layers", f"models of the kind {kind} {what}", hint)])
+    hint = "Leave it out; BERT, GPT-2, Llama and models that are built as they are can be pruned."
+    raise RecipeError([Problem(key, f"models of the kind {kind} {what}", hint)])
 
 
-def _check_layers(layers: Sequence[int], count: int) -> None:
+def without_weights(recipe: Recipe, config: PretrainedConfig) -> PreTrainedModel:
+    """Return a model of the recipe's task with this config that has shapes but no memory for its weights."""
+    from hftune.inference.loading import auto_class
+
+    with kept_randomness(), torch.device("meta"):
+        model: PreTrainedModel = auto_class(recipe.task.name).from_config(config)
+    return model
+
+
+def check_layers(layers: Sequence[int], count: int) -> None:
+    """Raise RecipeError for layers that a model of so many does not have."""
     problem = ""
     if not layers:
         problem = "no layer is kept"
@@ -117,4 +129,4 @@ def _fresh(model: PreTrainedModel, config: PretrainedConfig, key: str) -> PreTra
     return made.to(device=model.device, dtype=model.dtype)
 
 
-__all__ = ["keep_layers", "layer_count", "layers_name"]
+__all__ = ["check_layers", "keep_layers", "layer_count", "layer_of", "layers_name", "rebuilt", "without_weights"]

@@ -73,7 +73,8 @@ def test_heads_that_nobody_hears_are_left_out_and_nothing_changes(models: Any, f
 
 
 def test_a_llama_keeps_heads_that_divide_its_width(models: Any):
-    assert head_groups(models.llama(num_key_value_heads=4)).fewer() == [1, 2]  # of 32, as its config asks
+    heads = head_groups(models.llama(num_key_value_heads=4))
+    assert [heads.nearest(wanted) for wanted in (0.4, 1.4, 3)] == [1, 1, 2]  # three do not divide 32
 
 
 @pytest.mark.parametrize("kind", ["bert", "roberta", "distilbert", "gpt2"])
@@ -104,6 +105,22 @@ def test_a_kind_whose_width_is_fixed_has_no_fewer_neurons(models: Any):
     config = BloomConfig(vocab_size=60, hidden_size=16, n_layer=2, n_head=2, bos_token_id=0, eos_token_id=0)
     with pytest.raises(RecipeError, match="no feed-forward blocks"):
         neurons(models.drawn(BloomForCausalLM, config))
+
+
+def test_layers_that_share_their_weights_cannot_be_narrowed_one_by_one():
+    from transformers import AlbertConfig, AlbertForMaskedLM
+
+    config = AlbertConfig(
+        vocab_size=60,
+        embedding_size=8,
+        hidden_size=16,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        intermediate_size=24,
+    )
+    with pytest.raises(RecipeError, match="models of the kind albert keep their layers in no list") as raised:
+        neurons(AlbertForMaskedLM(config))
+    assert raised.value.problems[0].key == "compress.neurons"
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,195 @@
+"""Pruning: what a network needs least is left out, and what is left learns for a while to do without.
+
+Whole layers, neurons and heads (structured): the result is a smaller model of the same kind, faster on any machine.
+Which, the task's own loss on train rows says (`_importance.py`). Recovery is from the parent's answers and the labels
+(`_soft_targets.py`). Single weights (unstructured) are for study: zeros are stored and multiplied like other numbers.
+"""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Annotated, Any
+
+from pydantic import BeforeValidator, Field
+
+from hftune.compressors import LearningOptions, Note, Parent, Small
+from hftune.errors import Problem, RecipeError
+from hftune.recipe.schema import Positive, Recipe, Share
+
+if TYPE_CHECKING:
+    from transformers import PretrainedConfig, PreTrainedModel
+
+    from hftune.compressors._importance import Sample
+    from hftune.compressors._narrowing import Parts
+    from hftune.tasks import Prepared, Task
+
+Kept = Annotated[float, Field(gt=0, lt=1)]
+Layer = Annotated[int, Field(ge=0)]
+Layers = Annotated[
+    tuple[Layer, ...], Field(min_length=1), BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
+]
+DEFAULT_NEURONS = 0.25
+RECOVERY = 1 / 3
+# Processors multiply matrices in blocks: of a width that is no multiple of this the last block is mostly wasted.
+BLOCK = 8
+
+
+class Config(LearningOptions):
+    """What is left out, and how the rest recovers."""
+
+    layers: Positive | Layers | None = Field(
+        None,
+        description="how many layers are kept (those go first without which the loss is lowest), or which, from 0",
+    )
+    neurons: Kept | None = Field(
+        None,
+        description="share of each feed-forward block's neurons that is kept; left out, and nothing else either: 0.25",
+    )
+    heads: Kept | None = Field(
+        None, description="share of the attention heads that is kept; Llama and its kin, whose config can say so"
+    )
+    sparsity: Share = Field(
+        0.0,
+        description="share of single weights set to zero, the smallest of all matrices but embeddings; for study: such "
+        "a model is no faster and no smaller",
+    )
+    rows: Positive = Field(
+        512, description="train rows, drawn with training.seed, on which is measured what parts are worth"
+    )
+    recover: bool = Field(True, description="train what is left; false: only cut")
+
+
+def asked(config: Config) -> Config:
+    """Return the options with what is pruned where nothing is named."""
+    named = config.layers is not None or config.neurons is not None or config.heads is not None or config.sparsity > 0
+    return config if named else config.model_copy(update={"neurons": DEFAULT_NEURONS})
+
+
+def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
+    """Return a short training: a third of the parent's, an epoch at least; the loss that it ended at may stay away."""
+    before = parent.training
+    rate = before.learning_rate if parent.method.name == "full" else None  # an adapter's is too much for all weights
+    return {
+        "num_train_epochs": max(1.0, before.num_train_epochs * RECOVERY),
+        "max_steps": None if before.max_steps is None else max(1, round(before.max_steps * RECOVERY)),
+        "learning_rate": rate,
+        "warmup_steps": 0.06,
+        "target_loss": None,
+    }
+
+
+def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> None:
+    """Raise RecipeError, all problems at once, for what a model of this kind has none of, or too few to leave any out.
+
+    Looks at a model without memory for its weights.
+    """
+    from hftune.compressors._narrowing import head_groups, neurons
+    from hftune.compressors._surgery import without_weights
+
+    config = asked(config)
+    if config.layers is None and config.neurons is None and config.heads is None:
+        return
+    model = without_weights(recipe, parent_config)
+    problems: list[Problem] = []
+    for share, look in (
+        (config.layers, lambda: _check_layers(config.layers, model)),
+        (config.heads, lambda: _number(head_groups(model), config.heads)),
+        (config.neurons, lambda: _number(neurons(model), config.neurons)),
+    ):
+        try:
+            if share is not None:
+                look()
+        except RecipeError as error:
+            problems += error.problems
+    if problems:
+        raise RecipeError(problems)
+
+
+def make(recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: Note) -> Small:
+    """Return the parent without what it needs least, and the task of recovering from that."""
+    from hftune.compressors._importance import Sample
+    from hftune.compressors._narrowing import head_groups, neurons
+    from hftune.compressors._soft_targets import SoftTargets
+
+    assert recipe.compress is not None
+    config = asked(recipe.compress.settings(Config))
+    sample = Sample(recipe, task, prepared, config.rows)
+    model = parent.model
+    if config.layers is not None:
+        model = _with_fewer_layers(model, config.layers, sample, note)
+    if config.heads is not None:
+        model = _narrower(model, head_groups(model), config.heads, sample, note)
+    if config.neurons is not None:
+        model = _narrower(model, neurons(model), config.neurons, sample, note)
+    if model is parent.model:
+        model = copy.deepcopy(model)
+    model.requires_grad_(True)
+    if config.sparsity:
+        _set_to_zero(model, config.sparsity, note)
+    if config.recover and config.hard_weight < 1:
+        task = SoftTargets(task, parent.model, config)
+    return Small(model, task, prepared, learns=config.recover)
+
+
+def _check_layers(layers: int | tuple[int, ...] | None, model: PreTrainedModel) -> None:
+    from hftune.compressors._surgery import check_layers, layer_count, layers_name
+
+    layers_name(model)
+    total = layer_count(model.config)
+    if isinstance(layers, tuple):
+        check_layers(layers, total)
+    kept = len(layers) if isinstance(layers, tuple) else layers
+    if kept is not None and kept >= total:
+        message = f"{kept} layers are no fewer than the {total} that there are"
+        raise RecipeError([Problem("compress.layers", message, f"Keep 1 to {total - 1}.")])
+
+
+def _with_fewer_layers(
+    model: PreTrainedModel, layers: int | tuple[int, ...], sample: Sample, note: Note
+) -> PreTrainedModel:
+    from hftune.compressors._importance import agreed, choose_layers
+    from hftune.compressors._surgery import keep_layers, layer_count
+
+    if isinstance(layers, int):
+        kept, gone = choose_layers(model, layers, sample, note)
+        for layer, loss in gone:
+            note(f"layer {layer} is left out: the loss on {sample.size} train rows is {loss:.3f} without")
+        layers = tuple(agreed(kept))
+    note(f"layers kept: {', '.join(map(str, layers))}, of {layer_count(model.config)} counted from 0")
+    small = keep_layers(model, layers)
+    small.requires_grad_(False)
+    return small
+
+
+def _narrower(model: PreTrainedModel, parts: Parts, share: float, sample: Sample, note: Note) -> PreTrainedModel:
+    from hftune.compressors._importance import agreed, best_parts, parts_importance
+    from hftune.compressors._narrowing import keep_parts
+
+    kept = _number(parts, share)
+    note(f"measuring what {parts.count} {parts.what} of each layer are worth")
+    importance = parts_importance(model, parts, sample)
+    small = keep_parts(model, parts, agreed(best_parts(importance, kept)))
+    small.requires_grad_(False)
+    note(f"{parts.what} kept: {kept} of {parts.count} of each layer")
+    return small
+
+
+def _number(parts: Parts, share: float | None) -> int:
+    """Return how many parts are kept: near the share, of neurons whole blocks; raises RecipeError where that is all."""
+    assert share is not None
+    kept = parts.nearest(share * parts.count, BLOCK if parts.key == "compress.neurons" else 1)
+    if kept is None:
+        message = f"there are {parts.count} {parts.what} a layer: none can be left out"
+        raise RecipeError([Problem(parts.key, message, "Leave it out.")])
+    return kept
+
+
+def _set_to_zero(model: PreTrainedModel, share: float, note: Note) -> None:
+    from hftune.compressors._sparsity import sparsify
+
+    zeros, total = sparsify(model, share)
+    note(f"{zeros:,} of {total:,} weights are zero; they are stored and multiplied like others: no faster, no smaller")
+
+
+__all__ = ["Config", "check", "make", "training"]
