@@ -16,7 +16,7 @@ from safetensors import SafetensorError
 
 from hftune import compressors, methods, tasks
 from hftune.compressors import Parent
-from hftune.compressors._comparison import compare
+from hftune.compressors._comparison import compare, require
 from hftune.compressors._parent import load_parent, parent_folder, require_same_labels
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
@@ -226,8 +226,8 @@ def _compare(recipe: Recipe, run: RunWriter) -> None:
     """Ask the compressed model and its parent the same held-out rows; raises RunError when too much was lost."""
     assert recipe.compress is not None
     found = compare(run.path, parent_folder(recipe), lambda text: run.emit("phase", phase="evaluating", detail=text))
-    run.write_json(layout.COMPRESSION, {"method": recipe.compress.name, **found.to_dict()})
-    found.require(float(recipe.compress.options["max_loss"]), run.path)
+    run.write_json(layout.COMPRESSION, found.to_dict())
+    require(found, float(recipe.compress.options["max_loss"]), run.path)
 
 
 def _require_checkpointing(model: PreTrainedModel, recipe: Recipe) -> None:

@@ -15,10 +15,11 @@ from hftune.recipe.load import parse_text, shipped_folder
 from hftune.recipe.paths import is_within
 from hftune.recipe.schema import Recipe
 from hftune.recipe.suggest import PEOPLE_WRITE
+from hftune.recipe.validate import PLUGINS
 
 from .completion import Candidate, best
 from .paths import data_names_in
-from .recipe_keys import MOST_SEEN, PLUGINS, Key, key_at, keys_of, metrics_of, plugin_help, seen_values
+from .recipe_keys import MOST_SEEN, Key, key_at, keys_of, metrics_of, plugin_help, seen_values
 from .recipe_place import Spot, spot_at
 
 MOST = 50

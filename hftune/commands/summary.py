@@ -12,6 +12,7 @@ from hftune.figures import duration, figure
 from hftune.output import Output
 from hftune.recipe.load import load_recipe
 from hftune.runs import layout
+from hftune.runs.compression import read_comparison
 from hftune.runs.consumption import read_consumed
 from hftune.runs.reader import short_name
 from hftune.sanitize import sanitize
@@ -32,6 +33,9 @@ def say_done(run: Path, metrics: Metrics, output: Output, seconds: float | None 
     warnings = _metrics_file(run).get("warnings")
     for warning in warnings if isinstance(warnings, list) else ():
         output.say(f"  ! {sanitize(warning)}")
+    if (found := read_comparison(run)) is not None:
+        for line in found.lines():
+            output.say(f"  {sanitize(line)}")
     if (used := read_consumed(run)) is not None:
         output.say(f"  energy  {used.tell()}")
     output.say(f"  run   {sanitize(run)}")

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import chain
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hftune.errors import RunError
-from hftune.figures import figure, many
+from hftune.figures import figure
 from hftune.inference import statistics
 from hftune.inference.predictor import Predictor
 from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_rows
 from hftune.inference.scoring import load_rows
 from hftune.inference.statistics import Interval
 from hftune.runs import layout
+from hftune.runs.compression import Comparison
 from hftune.runs.reader import short_name
 from hftune.tasks.text_classification import HEADLINE, METRICS
 
@@ -32,81 +32,28 @@ LANGUAGE_METRIC = "perplexity"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """A model and its parent over the same `rows` rows of `split`.
-
-    `loss`: how much worse `metric` is than the parent's, with its paired 95% interval, negative where it is better; of
-    metrics that are shares (`relative` False) a difference, of losses and errors a share of the parent's. `agreement`:
-    share of the same answers (of a language model: of the same likeliest tokens), None for numbers. `p_value`:
-    McNemar's exact test of rows that one answers rightly and the other does not, None where an answer is no right or
-    wrong. `bytes` of `model/`, `parameters` as the model has them.
-    """
-
-    parent: str
-    split: str
-    rows: int
-    metric: str
-    value: Interval
-    parent_value: Interval
-    loss: Interval
-    relative: bool
-    agreement: Interval | None
-    p_value: float | None
-    bytes: int
-    parent_bytes: int
-    parameters: int
-    parent_parameters: int
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the comparison as JSON holds it."""
-        return asdict(self)
-
-    def lines(self) -> list[str]:
-        """Return what was found, as lines for people of at most 80 columns."""
-        said = [
-            f"beside its parent, over {many(self.rows, 'row')} of {self.split}",
-            f"  {self.metric:<12} {figure(self.value.value)}, the parent's {figure(self.parent_value.value)}: "
-            f"{self.tell_loss()}",
-        ]
-        if self.agreement is not None:
-            said.append(f"  {'same answer':<12} {_share(self.agreement.value)} ({_ends(self.agreement, _share)})")
-        if self.p_value is not None:
-            said.append(f"  {'chance':<12} {self.p_value:.2g} (McNemar's exact test: both are equally good)")
-        said.append(
-            f"  {'size':<12} {_times(self.bytes, self.parent_bytes)} of the bytes, "
-            f"{_times(self.parameters, self.parent_parameters)} of the weights"
-        )
-        return said
-
-    def tell_loss(self) -> str:
-        """Return the loss in words, such as `0.8 points less (-0.4 to 2.0)`."""
-        unit = "%" if self.relative else " points"
-        more = "more" if self.relative else "less"
-        value = 100 * self.loss.value
-        ends = _ends(self.loss, lambda one: f"{100 * one:.1f}")
-        return f"{value:.1f}{unit} {more} ({ends})"
-
-    def require(self, max_loss: float, run: Path) -> None:
-        """Raise RunError when the loss is over the bound."""
-        if self.loss.value <= max_loss:
-            return
-        allowed = f"{100 * max_loss:g}" + ("%" if self.relative else " points")
-        raise RunError(
-            f"it is too much worse than its parent on {self.split}: {self.metric} {figure(self.value.value)} against "
-            f"{figure(self.parent_value.value)}, {self.tell_loss()}; compress.max_loss allows {allowed}",
-            hint=f"The model is there all the same: `hftune evaluate {short_name(run)}`. Compress less, or keep it: "
-            f"`hftune resume {short_name(run)} --allow-inexact -s compress.max_loss=…`.",
-        )
-
-
-@dataclass(frozen=True)
 class Answered:
-    """What a run's model answers to the rows of a split, and how many weights it has."""
+    """What a run's model answers to the rows of a split, how it was made smaller (empty: not), and its weights."""
 
     run: Path
+    method: str
     split: str
     answers: Answers
     parameters: int
+
+
+def require(found: Comparison, max_loss: float, run: Path) -> None:
+    """Raise RunError when a compressed run's model lost more than `max_loss`."""
+    lost = found.loss["value"]
+    if lost is not None and lost <= max_loss:
+        return
+    allowed = f"{100 * max_loss:g}" + ("%" if found.relative else " points")
+    raise RunError(
+        f"it is too much worse than its parent on {found.split}: {found.metric} {figure(found.value['value'])} against "
+        f"{figure(found.parent_value['value'])}, {found.tell_loss()}; compress.max_loss allows {allowed}",
+        hint=f"The model is there all the same: `hftune evaluate {short_name(run)}`. Compress less, or keep it: "
+        f"`hftune resume {short_name(run)} --allow-inexact -s compress.max_loss=…`.",
+    )
 
 
 def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Comparison:
@@ -122,8 +69,9 @@ def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Co
 
 def answered(predictor: Predictor, split: str, rows: Dataset) -> Answered:
     """Return what a model answers to the rows of a split, as `hftune evaluate` asks them."""
-    parameters = int(predictor.describe()["parameters"])
-    return Answered(predictor.loaded.path, split, _answers(predictor, split, rows), parameters)
+    parameters, recipe = int(predictor.describe()["parameters"]), predictor.loaded.recipe
+    method = recipe.compress.name if recipe.compress is not None else ""
+    return Answered(predictor.loaded.path, method, split, _answers(predictor, split, rows), parameters)
 
 
 def beside(own: Answered, theirs: Answered) -> Comparison:
@@ -135,30 +83,22 @@ def beside(own: Answered, theirs: Answered) -> Comparison:
     value, drawn = _resampled(ours, metric)
     parent_value, parent_drawn = _resampled(expected, metric)
     return Comparison(
+        method=own.method,
         parent=parent.name,
         split=own.split,
         rows=len(ours.numbers),
         metric=metric,
-        value=statistics.percentiles(value, drawn),
-        parent_value=statistics.percentiles(parent_value, parent_drawn),
-        loss=_loss(value, drawn, parent_value, parent_drawn, greater),
+        value=statistics.percentiles(value, drawn).to_dict(),
+        parent_value=statistics.percentiles(parent_value, parent_drawn).to_dict(),
+        loss=_loss(value, drawn, parent_value, parent_drawn, greater).to_dict(),
         relative=not greater,
-        agreement=agreement(ours, expected),
+        agreement=None if (same := agreement(ours, expected)) is None else same.to_dict(),
         p_value=_p_value(ours, expected),
         bytes=model_bytes(run),
         parent_bytes=model_bytes(parent),
         parameters=own.parameters,
         parent_parameters=theirs.parameters,
     )
-
-
-def read_comparison(run: Path) -> dict[str, Any] | None:
-    """Return what compression.json holds, None where there is none."""
-    try:
-        found = json.loads((run / layout.COMPRESSION).read_bytes())
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def model_bytes(run: Path) -> int:
@@ -228,28 +168,4 @@ def _p_value(ours: Answers, theirs: Answers) -> float | None:
     return mcnemar(int((ours.right & ~theirs.right).sum()), int((theirs.right & ~ours.right).sum()))
 
 
-def _share(value: float) -> str:
-    return f"{100 * value:.1f}%"
-
-
-def _ends(interval: Interval, tell: Callable[[float], str]) -> str:
-    if interval.low is None or interval.high is None:
-        return "no interval"
-    return f"{tell(interval.low)} to {tell(interval.high)}"
-
-
-def _times(part: int, whole: int) -> str:
-    return _share(part / whole) if whole else "?"
-
-
-__all__ = [
-    "Answered",
-    "Comparison",
-    "agreement",
-    "answered",
-    "beside",
-    "compare",
-    "mcnemar",
-    "model_bytes",
-    "read_comparison",
-]
+__all__ = ["agreement", "compare", "mcnemar", "model_bytes", "require"]

@@ -247,6 +247,9 @@ def _disagreements(source: Source, task: Choice | None, recipe: Recipe | None) -
         message = "a tokenizer of characters puts nothing between two texts"
         yield source.problem(("data", "text_pair"), message, "Leave it out, or name a tokenizer.", True)
     yield from _unpushable(source, recipe)
+    if recipe is not None and recipe.compress is not None and recipe.method.name != "full":
+        message = f"what is compressed learns in full, not by {recipe.method.name}"
+        yield source.problem(("method",), message, "Write method: full, or leave it out.")
     if not isinstance(training, dict):
         return
     metric, greater = training.get("metric_for_best_model"), training.get("greater_is_better")

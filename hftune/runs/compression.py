@@ -1,0 +1,89 @@
+"""How a compressed run's model does beside its parent's: compression.json, and how it is told."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from hftune.figures import figure, many
+from hftune.runs import layout
+
+Ends = Mapping[str, float | None]  # value, low, high (95%; None where they cannot be told)
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """A model and its parent over the same `rows` rows of `split`.
+
+    `loss`: how much worse `metric` is than the parent's, with its paired interval, negative where it is better; of
+    metrics that are shares (`relative` False) a difference, of losses and errors a share of the parent's. `agreement`:
+    share of the same answers (of a language model: of the same likeliest tokens), None for numbers. `p_value`:
+    McNemar's exact test of rows that one answers rightly and the other does not, None where an answer is no right or
+    wrong. `bytes` of `model/`, `parameters` as the model has them.
+    """
+
+    method: str
+    parent: str
+    split: str
+    rows: int
+    metric: str
+    value: Ends
+    parent_value: Ends
+    loss: Ends
+    relative: bool
+    agreement: Ends | None
+    p_value: float | None
+    bytes: int
+    parent_bytes: int
+    parameters: int
+    parent_parameters: int
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the comparison as JSON holds it."""
+        return asdict(self)
+
+    def lines(self) -> list[str]:
+        """Return what was found, as lines for people of at most 80 columns."""
+        value, theirs = figure(self.value["value"]), figure(self.parent_value["value"])
+        said = [
+            f"beside its parent, over {many(self.rows, 'row')} of {self.split}",
+            f"  {self.metric:<11} {value}, its parent's {theirs}: {self.tell_loss()}",
+        ]
+        if self.agreement is not None:
+            said.append(f"  same answer {_share(self.agreement['value'])} ({_ends(self.agreement, _share)})")
+        if self.p_value is not None:
+            said.append(f"  chance      p = {self.p_value:.2g} that both are equally good (McNemar's exact test)")
+        size = _share(self.bytes / self.parent_bytes) if self.parent_bytes else "?"
+        weights = _share(self.parameters / self.parent_parameters) if self.parent_parameters else "?"
+        return [*said, f"  size        {size} of the bytes, {weights} of the weights"]
+
+    def tell_loss(self) -> str:
+        """Return the loss in words, such as `0.8 points less (-0.4 to 2.0)`."""
+        unit, less = ("%", "more") if self.relative else (" points", "less")
+        return f"{_hundredths(self.loss['value'])}{unit} {less} ({_ends(self.loss, _hundredths)})"
+
+
+def read_comparison(run: Path) -> Comparison | None:
+    """Return what compression.json of a run says, None where there is none or it cannot be read."""
+    try:
+        found = json.loads((run / layout.COMPRESSION).read_bytes())
+        return Comparison(**{one.name: found[one.name] for one in fields(Comparison)})
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _hundredths(value: float | None) -> str:
+    return "?" if value is None else f"{100 * value:.1f}"
+
+
+def _share(value: float | None) -> str:
+    return f"{_hundredths(value)}%"
+
+
+def _ends(interval: Ends, tell: Callable[[float | None], str]) -> str:
+    if interval["low"] is None or interval["high"] is None:
+        return "no interval"
+    return f"{tell(interval['low'])} to {tell(interval['high'])}"
