@@ -227,6 +227,7 @@ def _compare(recipe: Recipe, run: RunWriter) -> None:
     assert recipe.compress is not None
     found = compare(run.path, parent_folder(recipe), lambda text: run.emit("phase", phase="evaluating", detail=text))
     run.write_json(layout.COMPRESSION, found.to_dict())
+    run.emit("compared", **found.to_dict())
     require(found, float(recipe.compress.options["max_loss"]), run.path)
 
 

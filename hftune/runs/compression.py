@@ -41,6 +41,11 @@ class Comparison:
     parameters: int
     parent_parameters: int
 
+    @classmethod
+    def from_dict(cls, record: Mapping[str, Any]) -> Comparison:
+        """Return what `to_dict` made; raises KeyError for what is missing, TypeError for what is no such record."""
+        return cls(**{one.name: record[one.name] for one in fields(cls)})
+
     def to_dict(self) -> dict[str, Any]:
         """Return the comparison as JSON holds it."""
         return asdict(self)
@@ -69,8 +74,7 @@ class Comparison:
 def read_comparison(run: Path) -> Comparison | None:
     """Return what compression.json of a run says, None where there is none or it cannot be read."""
     try:
-        found = json.loads((run / layout.COMPRESSION).read_bytes())
-        return Comparison(**{one.name: found[one.name] for one in fields(Comparison)})
+        return Comparison.from_dict(json.loads((run / layout.COMPRESSION).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
 

@@ -65,6 +65,24 @@ KINDS: dict[str, tuple[str, ...]] = {
     "resume": ("step", "from", "quarantined", "inexact"),
     # level: info, warning, error. code is stable (for example "truncated", "out-of-memory", "nan-loss").
     "alert": ("level", "code", "message", "hint", "step"),
+    # How a compressed run's model does beside its parent's: what compression.json holds (runs/compression.py).
+    "compared": (
+        "method",
+        "parent",
+        "split",
+        "rows",
+        "metric",
+        "value",
+        "parent_value",
+        "loss",
+        "relative",
+        "agreement",
+        "p_value",
+        "bytes",
+        "parent_bytes",
+        "parameters",
+        "parent_parameters",
+    ),
     "result": ("metrics", "best_step", "global_step"),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, Literal
 
 from hftune.figures import count, duration, figure, many, size
+from hftune.runs.compression import Comparison
 from hftune.runs.events import Event
 from hftune.runs.state import ACTIVE
 from hftune.sanitize import sanitize
@@ -85,7 +86,7 @@ def line_of(event: Event, now: Following) -> Line:
     maker = _LINES.get(event.kind)
     try:
         line, level = maker(event.data, now) if maker else ("", "")
-    except (TypeError, ValueError, AttributeError, OverflowError):
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError):
         return "", ""  # a field of a newer version, or of a hand that edited the file
     return sanitize(line), level
 
@@ -193,6 +194,11 @@ def _alert(data: Mapping[str, Any], now: Following) -> Line:
     return f"{MARKS['info']} {said}", "info"
 
 
+def _compared(data: Mapping[str, Any], now: Following) -> Line:
+    found = Comparison.from_dict(data)
+    return f"beside its parent on {found.split}: {found.metric} {found.tell_loss()}", "strong"
+
+
 _LINES: Mapping[str, Callable[[Mapping[str, Any], Following], Line]] = {
     "status": _status,
     "phase": _phase,
@@ -202,6 +208,7 @@ _LINES: Mapping[str, Callable[[Mapping[str, Any], Following], Line]] = {
     "checkpoint": _checkpoint,
     "resume": _resume,
     "alert": _alert,
+    "compared": _compared,
 }
 
 
