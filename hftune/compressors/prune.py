@@ -152,9 +152,13 @@ def _with_fewer_layers(
     from hftune.compressors._surgery import keep_layers, layer_count
 
     if isinstance(layers, int):
+        before = sample.loss(model)
         kept, gone = choose_layers(model, layers, sample, note)
         for layer, loss in gone:
-            note(f"layer {layer} is left out: the loss on {sample.size} train rows is {loss:.3f} without")
+            note(
+                f"layer {layer} is left out: the loss on {sample.size} train rows goes from {before:.3f} to {loss:.3f}"
+            )
+            before = loss
         layers = tuple(agreed(kept))
     note(f"layers kept: {', '.join(map(str, layers))}, of {layer_count(model.config)} counted from 0")
     small = keep_layers(model, layers)

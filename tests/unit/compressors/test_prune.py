@@ -24,6 +24,8 @@ TRAINING = {
     "threads": 1,
     "device": "cpu",
 }
+ROWS = [{"text": f"the {thing} was good and i liked it ."} for thing in ("film", "movie", "plot", "story", "actor")]
+WRITTEN = {"rows": ROWS * 6, "max_length": 32, "test_share": 0.2, "validation_share": 0.2}
 
 
 def trained(folder: Path, recipe: Recipe) -> Path:
@@ -44,9 +46,7 @@ def classifier(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path,
 
 @pytest.fixture(scope="session")
 def writer(tmp_path_factory: pytest.TempPathFactory, tiny_gpt2_folder: Path) -> Path:
-    rows = [{"text": f"the {thing} was good and i liked it ."} for thing in ("film", "movie", "plot", "story", "actor")]
-    data = {"rows": rows * 6, "max_length": 32, "test_share": 0.2, "validation_share": 0.2}
-    recipe = {"task": "text-generation", "model": str(tiny_gpt2_folder), "data": data, "training": TRAINING}
+    recipe = {"task": "text-generation", "model": str(tiny_gpt2_folder), "data": WRITTEN, "training": TRAINING}
     return trained(tmp_path_factory.mktemp("writer"), parse_recipe({"name": "tiny", **recipe}))
 
 
@@ -55,6 +55,17 @@ def guesser(tmp_path_factory: pytest.TempPathFactory, tiny_bert_folder: Path, ti
     data = {"files": str(tiny_reviews), "max_length": 32, "test_share": 0.3}
     recipe = {"task": "fill-mask", "model": str(tiny_bert_folder), "data": data, "training": TRAINING}
     return trained(tmp_path_factory.mktemp("guesser"), parse_recipe({"name": "tiny", **recipe}))
+
+
+@pytest.fixture(scope="session")
+def llama_writer(tmp_path_factory: pytest.TempPathFactory, tiny_gpt2_folder: Path) -> Path:
+    sizes = {
+        "hidden_size": 32, "num_hidden_layers": 3, "num_attention_heads": 4, "num_key_value_heads": 2,
+        "intermediate_size": 48, "max_position_embeddings": 64,
+    }  # fmt: skip
+    model = {"architecture": "llama", "config": sizes, "tokenizer": str(tiny_gpt2_folder)}
+    recipe = {"task": "text-generation", "model": model, "data": WRITTEN, "training": TRAINING}
+    return trained(tmp_path_factory.mktemp("llama"), parse_recipe({"name": "tiny", **recipe}))
 
 
 def asked(parent: Path, *options: str) -> Recipe:
@@ -93,6 +104,20 @@ def test_a_pruned_run_is_a_smaller_model_that_plain_transformers_loads(
     assert sizes[1] < sizes[0]
     said = [event.data["detail"] for event in read_events(run) if event.kind == "phase" and "detail" in event.data]
     assert any(line.startswith("layers kept: ") for line in said)
+
+
+def test_a_llama_loses_layers_heads_and_neurons_at_once(llama_writer: Path, tmp_path: Path):
+    from transformers import AutoModelForCausalLM
+
+    recipe = asked(llama_writer, "compress.layers=2", "compress.heads=0.5", "compress.neurons=0.5")
+    _, said = made(recipe)
+    assert said[-1] == "neurons kept: 24 of 48 of each layer"
+    assert "groups of 2 heads kept: 1 of 2 of each layer" in said
+    assert any(line.startswith("layer ") and "the loss on 18 train rows goes from" in line for line in said)
+    config = AutoModelForCausalLM.from_pretrained(trained(tmp_path, recipe) / "model").config
+    sizes = config.num_hidden_layers, config.num_attention_heads, config.num_key_value_heads, config.intermediate_size
+    assert sizes == (2, 2, 1, 24)
+    assert config.head_dim == 8
 
 
 def test_what_is_pruned_is_the_same_each_time(classifier: Path):
