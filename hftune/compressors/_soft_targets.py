@@ -75,6 +75,8 @@ class SoftTargets:
     def loss(self, recipe: Recipe, prepared: Prepared, logits: torch.Tensor, batch: Batch) -> torch.Tensor:
         """Return the loss summed over the batch, fp32, to be divided by `weight`; logits as the task has them."""
         labels, labelled, hard_weight = batch["labels"], _labelled(recipe, batch), self._options.hard_weight
+        if labelled is None and hard_weight == 1:
+            return self._task.loss(recipe, prepared, logits, batch)  # the parent is not asked
         loss = (1 - hard_weight) * self._soft(recipe, prepared, logits, batch)
         if hard_weight == 0 or (labelled is not None and not labelled.any()):
             return loss

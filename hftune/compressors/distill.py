@@ -27,6 +27,9 @@ Place = Annotated[int, Field(ge=0)]
 Places = Annotated[tuple[Place, ...], Field(min_length=1), BeforeValidator(as_tuple)]
 
 
+PASSES = 3  # of the student for each of its parent
+
+
 class Student(PluginConfig):
     """A network from scratch that learns from the parent."""
 
@@ -57,9 +60,18 @@ class Config(LearningOptions):
 
 
 def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
-    """Return longer training than the parent's: a student has more to learn, and soft targets are hard to learn by
-    heart."""
-    return {}
+    """Return a longer training, three times the parent's: soft targets are hard to learn by heart.
+
+    The loss that the parent ended at may stay away.
+    """
+    before = parent.training
+    rate = before.learning_rate if parent.method.name == "full" else None  # an adapter's is too much for all weights
+    return {
+        "num_train_epochs": before.num_train_epochs * PASSES,
+        "max_steps": None if before.max_steps is None else before.max_steps * PASSES,
+        "learning_rate": rate,
+        "target_loss": None,
+    }
 
 
 def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> None:
