@@ -47,9 +47,7 @@ def main() -> None:
             student = answers(trained(arguments.run, arguments.runs_dir, name, overrides))
             found.setdefault(side, []).append(student)
             print(f"{side}, seed {seed}: {accuracy(student):.4f}", flush=True)
-    print(
-        f"\n| student | test accuracy, mean | each seed | of the parent's {accuracy(teacher):.4f} |\n|---|---:|---|---:|"
-    )
+    print(f"\n| student | accuracy, mean | each seed | of the parent's {accuracy(teacher):.4f} |\n|---|---:|---|---:|")
     for side, students in found.items():
         values = [accuracy(student) for student in students]
         mean, each = float(np.mean(values)), ", ".join(f"{value:.3f}" for value in values)

@@ -3,26 +3,29 @@
 from __future__ import annotations
 
 import json
-import os
-import subprocess
-import sys
 from pathlib import Path
 
 import pytest
 
+from tests.long.conftest import Hftune
+
 # From the mean of three seeds (0.84, 0.815) to the worst of them: a seed's accuracy on 1,056 texts varies by a point.
 ONE_SEED = 0.01
 
+pytestmark = pytest.mark.long
 
-@pytest.mark.long
-@pytest.mark.parametrize(("recipe", "floor"), [("bert_cls", 0.84), ("bert_cls_lora", 0.815)])
-def test_a_shipped_recipe_reaches_its_accuracy(recipe: str, floor: float, tmp_path: Path) -> None:
-    # The model comes from the package index where it is not cached, so this test is not offline; and with all threads.
-    environment = {name: value for name, value in os.environ.items() if name not in ("OMP_NUM_THREADS", "COLUMNS")}
-    command = [sys.executable, "-m", "hftune", "run", recipe, "--runs-dir", str(tmp_path / "runs")]
-    done = subprocess.run(command, capture_output=True, text=True, env=environment)
-    assert done.returncode == 0, done.stderr[-3000:]
+
+def test_full_fine_tuning_reaches_its_accuracy(bert_cls: Path) -> None:
+    check(bert_cls, 0.84)
+
+
+def test_low_rank_adaptation_reaches_its_accuracy(hftune: Hftune, tmp_path: Path) -> None:
+    hftune("run", "bert_cls_lora", "--runs-dir", tmp_path / "runs")
     (run,) = (tmp_path / "runs").iterdir()
+    check(run, 0.815)
+
+
+def check(run: Path, floor: float) -> None:
     figures = json.loads((run / "metrics.json").read_text())
     assert figures["test"]["accuracy"] >= floor - ONE_SEED
     assert abs(figures["test"]["accuracy"] - figures["validation"]["accuracy"]) < 0.06, "both splits tell the same"

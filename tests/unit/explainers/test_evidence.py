@@ -6,7 +6,6 @@ import numpy as np
 import pytest
 
 from hftune.explainers import _intervals
-from hftune.inference.statistics import share
 from hftune.explainers._evidence import (
     LABEL,
     LETTER,
@@ -18,6 +17,7 @@ from hftune.explainers._evidence import (
     names_label,
 )
 from hftune.explainers._words import words_of
+from hftune.inference.statistics import share
 
 
 def kinds(text: str, label: str = "") -> dict[str, set[str]]:
