@@ -62,8 +62,11 @@ class Config(LearningOptions):
 
 def asked(config: Config) -> Config:
     """Return the options with what is pruned where nothing is named."""
-    named = config.layers is not None or config.neurons is not None or config.heads is not None or config.sparsity > 0
-    return config if named else config.model_copy(update={"neurons": DEFAULT_NEURONS})
+    return config if _names_what(config) else config.model_copy(update={"neurons": DEFAULT_NEURONS})
+
+
+def _names_what(config: Config) -> bool:
+    return any((config.layers, config.neurons, config.heads, config.sparsity))
 
 
 def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
@@ -87,21 +90,24 @@ def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> No
     from hftune.compressors._narrowing import head_groups, neurons
     from hftune.compressors._surgery import without_weights
 
-    config = asked(config)
-    if config.layers is None and config.neurons is None and config.heads is None:
+    wanted = asked(config)
+    if wanted.layers is None and wanted.neurons is None and wanted.heads is None:
         return
     model = without_weights(recipe, parent_config)
     problems: list[Problem] = []
     for share, look in (
-        (config.layers, lambda: _check_layers(config.layers, model)),
-        (config.heads, lambda: _number(head_groups(model), config.heads)),
-        (config.neurons, lambda: _number(neurons(model), config.neurons)),
+        (wanted.layers, lambda: _check_layers(wanted.layers, model)),
+        (wanted.heads, lambda: _number(head_groups(model), wanted.heads)),
+        (wanted.neurons, lambda: _number(neurons(model), wanted.neurons)),
     ):
         try:
             if share is not None:
                 look()
         except RecipeError as error:
             problems += error.problems
+    if problems and not _names_what(config):
+        hint = "Say what is left out (compress.layers, compress.sparsity), or use the compressor distill or quantize."
+        problems = [Problem("compress", problem.message, hint) for problem in problems]
     if problems:
         raise RecipeError(problems)
 

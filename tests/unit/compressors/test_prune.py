@@ -252,15 +252,23 @@ def test_all_that_does_not_fit_is_said_at_once(classifier: Path):
     assert [problem.key for problem in raised.value.problems] == ["compress.layers", "compress.heads"]
 
 
-def test_an_lstm_has_nothing_to_prune_but_single_weights(classifier: Path):
+@pytest.mark.parametrize(
+    ("option", "key"),
+    [
+        ("compress.layers=1", "compress.layers"),
+        ("compress.neurons=0.5", "compress.neurons"),
+        ("compress.rows=8", "compress"),  # nothing is named, and there are no neurons
+    ],
+)
+def test_an_lstm_has_nothing_to_prune_but_single_weights(classifier: Path, option: str, key: str):
     from hftune.modeling.lstm import LstmConfig
 
     config = LstmConfig(vocab_size=20, embedding_size=4, hidden_size=4)
-    for option in ("compress.layers=1", "compress.neurons=0.5", "compress.rows=8"):
-        recipe = asked(classifier, option)
-        assert recipe.compress is not None
-        with pytest.raises(RecipeError, match="lstm"):
-            prune.check(recipe.compress.settings(prune.Config), recipe, config)
+    recipe = asked(classifier, option)
+    assert recipe.compress is not None
+    with pytest.raises(RecipeError, match="models of the kind lstm") as raised:
+        prune.check(recipe.compress.settings(prune.Config), recipe, config)
+    assert raised.value.problems[0].key == key
     recipe = asked(classifier, "compress.sparsity=0.5")
     assert recipe.compress is not None
     prune.check(recipe.compress.settings(prune.Config), recipe, config)
