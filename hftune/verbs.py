@@ -372,7 +372,7 @@ VERBS: tuple[Verb, ...] = (
     ),
     Verb(
         "compress",
-        "make a smaller model from a finished run's, compared with it",
+        "make a smaller model from a finished run's, compared with it; or try several ways and recommend one",
         (
             RUN,
             Argument(
@@ -388,6 +388,20 @@ VERBS: tuple[Verb, ...] = (
             ),
             Argument(("--name",), "name of the run (default: the run's, and the method)", metavar="NAME"),
             Argument(("--detach",), "work in the background and return at once", switch=True),
+            Argument(("--frontier",), "try a grid of ways, measure them side by side, and recommend one", switch=True),
+            Argument(
+                ("--only",), "with --frontier: these of the grid alone (default: all that can be)", metavar="NAME,NAME"
+            ),
+            Argument(
+                ("--max-loss",),
+                "with --frontier: what it may lose, as 2%% or 0.02 (default 1%%; with --max-size anything)",
+                metavar="SHARE",
+            ),
+            Argument(("--max-size",), "with --frontier: what it may take on disk, as 10MB", metavar="SIZE"),
+            Argument(
+                ("--png",), "with --frontier: also draw it there (needs matplotlib)", metavar="FILE", completes="file"
+            ),
+            Argument(("--again",), "with --frontier: measure anew what was measured before", switch=True),
         ),
         streams=True,
     ),
