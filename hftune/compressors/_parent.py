@@ -53,10 +53,15 @@ def check_parent(recipe: Recipe) -> None:
     if not (run / layout.MODEL).is_dir():
         raise RunError(f"the parent is gone or not finished: {run} has no {layout.MODEL}/")
     parent = load_recipe(run / layout.RECIPE)
-    folders = (run / layout.MODEL, run / layout.MODEL_INIT)
-    folder = next((one for one in folders if (one / MODEL_CONFIG).is_file()), None)
-    config = load_config(parent.model, folder or run / layout.MODEL)
+    config = load_config(parent.model, config_folder(recipe))
     plugin.check(recipe.compress.settings(plugin.Config), recipe, config)
+
+
+def config_folder(recipe: Recipe) -> Path:
+    """Return the folder of the parent's run that has its config and tokenizer."""
+    run = parent_folder(recipe)
+    folders = (run / layout.MODEL, run / layout.MODEL_INIT)
+    return next((one for one in folders if (one / MODEL_CONFIG).is_file()), folders[0])
 
 
 def parent_folder(recipe: Recipe) -> Path:

@@ -87,12 +87,12 @@ def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> No
         return
     places = chosen_layers(config, parent_config)
     total = parent_config.num_hidden_layers
-    if wrong := [place for place in places if place >= total]:
-        message = f"the parent has {total} layers, 0 to {total - 1}: there is no {wrong[0]}"
-        raise RecipeError([Problem("compress.layers", message)])
     if len(places) >= total:
         message = f"{len(places)} layers are no fewer than the parent's {total}"
         raise RecipeError([Problem("compress.layers", message, "Keep fewer, or use the compressor quantize.")])
+    if wrong := [place for place in places if place >= total]:
+        message = f"the parent has {total} layers, 0 to {total - 1}: there is no {wrong[0]}"
+        raise RecipeError([Problem("compress.layers", message)])
 
 
 def chosen_layers(config: Config, parent_config: PretrainedConfig) -> list[int]:

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftune import methods, tasks
+from hftune.compressors._parent import check_parent, config_folder
 from hftune.data.texts import Texts
 from hftune.errors import DataError, HftuneError, ModelError, RecipeError
 from hftune.figures import size
@@ -33,6 +34,9 @@ from hftune.tasks import Notice, Prepared
 if TYPE_CHECKING:
     from datasets import Dataset
 
+_UNTRIED = Notice(
+    "info", "no-estimate", "what a run that compresses takes is not tried out: it says so once it runs"
+)
 Note = Callable[[str], None]
 Locate = Callable[[HftuneError], HftuneError]
 
@@ -68,6 +72,8 @@ def check(recipe: Recipe, note: Note = _quiet, runs_dir: Path = Path(), locate: 
         unknown=unknown_share(train_sample(prepared), prepared.tokenizer)[0],
         findings=findings(recipe, splits, prepared),
     )
+    if recipe.compress is not None:
+        return replace(report, findings=[*report.findings, _UNTRIED])
     try:
         return _with_model(report, recipe, prepared, folder, note, runs_dir)
     except HftuneError as error:
@@ -106,7 +112,11 @@ def _find(recipe: Recipe, note: Note, locate: Locate) -> tuple[dict[str, Dataset
     with _kept(problems, locate):
         splits = load_splits(recipe.data, note)
     with _kept(problems, locate):
-        folder = resolve_model(recipe.model, note).folder if recipe.model.id else None
+        if recipe.compress is not None:
+            check_parent(recipe)
+            folder = config_folder(recipe)
+        else:
+            folder = resolve_model(recipe.model, note).folder if recipe.model.id else None
     return splits, folder, problems
 
 

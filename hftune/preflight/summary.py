@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from pathlib import PurePath
 
 from hftune.figures import many
 from hftune.recipe.schema import DataSection, ModelSection, Recipe
@@ -13,12 +14,19 @@ from hftune.training.lr_curve import STEPS
 def summarize(recipe: Recipe) -> str:
     """Return one paragraph: model, task, method, data, length of training, what is kept."""
     sentences = [
-        f"{recipe.name} trains {_model(recipe.model)} for {recipe.task.name}, {_method(recipe)}.",
+        f"{recipe.name} {_doing(recipe)}.",
         f"Data: {_data(recipe.data)}.",
         f"Training: {_training(recipe)}.",
         f"Kept: {_kept(recipe)}.",
     ]
     return " ".join(sentences)
+
+
+def _doing(recipe: Recipe) -> str:
+    if recipe.compress is not None:
+        parent = PurePath(str(recipe.compress.options["parent"])).name
+        return f"makes {parent} smaller ({recipe.compress.name}), a {recipe.task.name} model"
+    return f"trains {_model(recipe.model)} for {recipe.task.name}, {_method(recipe)}"
 
 
 def _model(model: ModelSection) -> str:

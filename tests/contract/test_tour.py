@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import shlex
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -34,7 +35,11 @@ SMALL = {
     "gpt2_mini": GPT2,
     "minilm_mlm": FEW,
 }
-SHORTER = {"lr-find": ["--steps", "20", "--trial-steps", "4"], "ladder": ["--seeds", "0", "--rungs", "majority,head"]}
+SHORTER = {
+    "lr-find": ["--steps", "20", "--trial-steps", "4"],
+    "ladder": ["--seeds", "0", "--rungs", "majority,head"],
+    "compress": ["-s", "compress.max_loss=1"],
+}
 ELSEWHERE = {"smollm2_chat_lora": "its model comes from the package index: tests/long/test_smollm2.py trains it"}
 
 
@@ -53,6 +58,14 @@ def small(command: str) -> list[str]:
     return [verb, subject, *rest, *SHORTER.get(verb, []), *settings]
 
 
+@pytest.fixture(scope="module")
+def asked(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Runs folder with the run that rows ask which name none: as the row before them leaves it."""
+    folder = tmp_path_factory.mktemp("asked") / "runs"
+    carry_out([*small("hftune run bert_cls"), "--runs-dir", str(folder)])
+    return folder
+
+
 def test_the_tour_names_the_topics_of_an_introduction() -> None:
     topics = " ".join(topic for topic, _ in rows()).lower()
     for topic in (
@@ -69,12 +82,14 @@ def carry_out(words: list[str]) -> None:
 
 
 @pytest.mark.parametrize(("topic", "commands"), rows(), ids=lambda value: value if isinstance(value, str) else "")
-def test_a_row_of_the_tour_runs(topic: str, commands: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_row_of_the_tour_runs(
+    topic: str, commands: list[str], monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
+) -> None:
     monkeypatch.setenv("HFTUNE_NO_QUEUE", "1")
     for recipe, reason in ELSEWHERE.items():
         if recipe in " ".join(commands):
             pytest.skip(reason)
     if "latest" in commands[0]:  # a row that asks a run goes by the one before it
-        carry_out(small("hftune run bert_cls"))
+        shutil.copytree(request.getfixturevalue("asked"), "runs")
     for command in commands:
         carry_out(small(command))

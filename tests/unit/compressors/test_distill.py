@@ -237,6 +237,25 @@ def test_without_a_way_the_command_says_which_there_are(parent: Path, capsys: py
     assert "distill, prune or quantize" in capsys.readouterr().err
 
 
+def test_a_checkpoint_is_no_parent(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert cli.run(["compress", f"{parent}@12", "--method", "distill"]) == 2
+    assert "a checkpoint cannot be made smaller" in capsys.readouterr().err
+
+
+def test_its_recipe_can_be_checked(parent: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    from hftune.recipe.load import dump_recipe
+
+    file = tmp_path / "smaller.yaml"
+    file.write_text(dump_recipe(compress_recipe(parent, "distill", ["compress.layers=1"])), encoding="utf-8")
+    assert cli.run(["check", str(file), "--json"]) == 0
+    said = json.loads(capsys.readouterr().out)
+    assert f"makes {parent.name} smaller (distill)" in said["summary"]
+    assert "no-estimate" in [one["code"] for one in said["findings"]]
+    file.write_text(file.read_text().replace("layers: 1", "layers: 9"), encoding="utf-8")
+    assert cli.run(["check", str(file)]) == 2
+    assert "9 layers are no fewer than the parent's 2" in capsys.readouterr().out
+
+
 def test_other_methods_go_with_no_compressor(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert compress(parent, "distill", "method=lora") == 2
     assert "method: full" in capsys.readouterr().err
