@@ -29,7 +29,10 @@ Layer = Annotated[int, Field(ge=0)]
 Layers = Annotated[
     tuple[Layer, ...], Field(min_length=1), BeforeValidator(lambda v: tuple(v) if isinstance(v, list) else v)
 ]
+# MiniLM on movie reviews: 1.9 times as fast, and an epoch later its validation loss is 0.334 (its parent's 0.326; 0.403
+# without recovery). With a layer less as well it is 2.2 times as fast, and ends at 0.342.
 DEFAULT_NEURONS = 0.25
+# At the parent's rate, 1e-4, it ended lower than at half (0.340) and at twice of it (0.336).
 RECOVERY = 1 / 3
 # Processors multiply matrices in blocks: of a width that is no multiple of this the last block is mostly wasted.
 BLOCK = 8
