@@ -51,6 +51,7 @@ def frontier(parent: Path, arguments: argparse.Namespace, output: Output) -> int
         require_matplotlib()
     candidates = choose(arguments.only)
     overrides = split_overrides(arguments.set, candidates)
+    search: _Search | None = None
     try:
         search = _Search.begin(parent, candidates, overrides, bounds, arguments, output)
         if not search.make_all():
@@ -58,6 +59,8 @@ def frontier(parent: Path, arguments: argparse.Namespace, output: Output) -> int
         search.measure()
         return search.finish(Path(arguments.png) if arguments.png is not None else None)
     except KeyboardInterrupt:
+        if search is not None:
+            output.emit(search.write(None))
         output.say(f"interrupted: {SAME_AGAIN}")
         return EXIT_INTERRUPTED
 
@@ -87,6 +90,7 @@ class _Search:
     folder: Folder
     made: MadeRuns
     kept: list[Result]
+    again: bool
     judge: Judge
     questions: Questions
     rows: dict[str, int]
@@ -109,7 +113,7 @@ class _Search:
     ) -> _Search:
         """Return the search with what earlier calls have left; raises HftuneError when there is nothing to compare."""
         from hftune.frontier.folder import Folder
-        from hftune.frontier.grid import layers_of
+        from hftune.frontier.grid import candidate_recipe, layers_of
         from hftune.frontier.held_out import held_out_splits, questions
         from hftune.frontier.quality import Judge
 
@@ -119,14 +123,17 @@ class _Search:
         recipe = load_recipe(parent / layout.RECIPE)
         # Programs get one object in the end; what is said on the way goes where people look.
         people = Output(stdout=output.stderr if output.json else output.stdout, stderr=output.stderr)
+        layers = layers_of(parent)
+        for candidate in candidates:  # a mistake in the overrides shows before anything is made
+            candidate_recipe(candidate, parent, recipe.name, layers, overrides[candidate.name])
         splits = held_out_splits(recipe, _quiet)
         asked = questions(recipe, list(splits)[-1], splits[list(splits)[-1]])
         runs_dir = Path(arguments.runs_dir) if arguments.runs_dir else default_runs_dir()
         folder = Folder.of(runs_dir, parent)
         search = cls(
             parent, recipe, candidates, overrides, bounds, runs_dir, output, people, folder,
-            MadeRuns(runs_dir, data_of(parent)), [] if arguments.again else folder.results(),
-            Judge(parent, splits), asked, {name: len(rows) for name, rows in splits.items()}, layers_of(parent),
+            MadeRuns(runs_dir, data_of(parent)), folder.results(), arguments.again, Judge(parent, splits), asked,
+            {name: len(rows) for name, rows in splits.items()}, layers,
         )  # fmt: skip
         search._announce()
         return search
@@ -168,7 +175,7 @@ class _Search:
                 del self.results[names[run]]
             for run, cost in found.costs.items():
                 self._keep(PARENT if run == parent.name else names[run], cost)
-            self._write(None)
+            self.write(None)
 
     def finish(self, png: Path | None) -> int:
         """Say what came of it, and return the exit code."""
@@ -179,7 +186,7 @@ class _Search:
 
         results = self._in_order()
         verdict = judge(results, self.bounds)
-        record = self._write(verdict)
+        record = self.write(verdict)
         if has_matplotlib():
             picture = draw_png(sanitize(self.parent.name), results, verdict)
             save_png(self.folder.path / PICTURE, picture)
@@ -196,9 +203,23 @@ class _Search:
 
     def give_up(self) -> int:
         """Say how to go on, and return the exit code of the run that ended the search."""
-        self.output.emit(self._write(None))
+        self.output.emit(self.write(None))
         self.output.say(f"{many(len(self.runs), 'model')} of {len(self.candidates)} are there: {SAME_AGAIN}")
         return self.exit_code
+
+    def write(self, verdict: Verdict | None) -> dict[str, Any]:
+        """Keep what is known; return it as --json prints it. `verdict` None: it is not all there yet."""
+        from hftune.frontier.report import as_object
+
+        results = self._in_order()
+        mine = {result.run for result in results}
+        others = [one for one in self.kept if one.run not in mine]
+        record = as_object(
+            self.parent.resolve().name, self.recipe.task.name, self.rows, self.bounds, results, others, self.left_out,
+            verdict,
+        )  # fmt: skip
+        self.folder.write(record, results)
+        return {"frontier": str(self.folder.path), **record}
 
     def _recipe(self, candidate: Candidate) -> Recipe | None:
         """Return the recipe of a candidate's run; None where it cannot be made, which is said."""
@@ -240,8 +261,9 @@ class _Search:
         from hftune.frontier.folder import PARENT, Result, model_state
 
         state, parent_state = model_state(run), model_state(self.parent)
-        found = next((one for one in self.kept if (one.run, one.state) == (run.name, state)), None)
-        base = next((one for one in self.kept if (one.name, one.state) == (PARENT, parent_state)), None)
+        kept = [] if self.again else self.kept
+        found = next((one for one in kept if (one.run, one.state) == (run.name, state)), None)
+        base = next((one for one in kept if (one.name, one.state) == (PARENT, parent_state)), None)
         if found is not None and base is not None and list(found.quality) == list(self.rows):
             self.results[name], self.results[PARENT] = replace(found, name=name), self.results.get(PARENT, base)
             return
@@ -260,7 +282,7 @@ class _Search:
             )  # fmt: skip
         split, one = list(judged.by_split.items())[-1]
         self._say(f"  {one.metric} on {split} {one.value.value:.3f}, {size(judged.bytes)}, made in {duration(seconds)}")
-        self._write(None)
+        self.write(None)
 
     def _keep(self, name: str, cost: Any) -> None:
         self.results[name] = replace(self.results[name], cost=cost)
@@ -312,19 +334,6 @@ class _Search:
 
         names = [PARENT, *(candidate.name for candidate in self.candidates)]
         return [self.results[name] for name in names if name in self.results]
-
-    def _write(self, verdict: Verdict | None) -> dict[str, Any]:
-        from hftune.frontier.report import as_object
-
-        results = self._in_order()
-        mine = {result.run for result in results}
-        others = [one for one in self.kept if one.run not in mine]
-        record = as_object(
-            self.parent.resolve().name, self.recipe.task.name, self.rows, self.bounds, results, others, self.left_out,
-            verdict,
-        )  # fmt: skip
-        self.folder.write(record, results)
-        return {"frontier": str(self.folder.path), **record}
 
 
 def _quiet(_: str) -> None:
