@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
-from pydantic import Field
+from pydantic import BeforeValidator, Field
 
-from hftune.recipe.schema import PluginConfig, Recipe
+from hftune.recipe.schema import PluginConfig, Recipe, as_tuple
 from hftune.registry import Registry
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from hftune.tasks import Prepared, Task
 
 Note = Callable[[str], None]
+Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(as_tuple)]  # which, counted from 0
 
 
 class Options(PluginConfig):
@@ -92,4 +93,4 @@ class Compressor(Protocol):
 
 registry: Registry[Compressor] = Registry("hftune.compressors", "compressor")
 
-__all__ = ["Compressor", "LearningOptions", "Note", "Options", "Parent", "Small", "registry"]
+__all__ = ["Compressor", "Layers", "LearningOptions", "Note", "Options", "Parent", "Small", "registry"]

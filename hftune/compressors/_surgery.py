@@ -15,6 +15,7 @@ import torch
 from torch import nn
 
 from hftune.errors import Problem, RecipeError
+from hftune.figures import many
 from hftune.training.randomness import kept_randomness
 
 if TYPE_CHECKING:
@@ -95,6 +96,17 @@ def check_layers(layers: Sequence[int], count: int) -> None:
         raise RecipeError([Problem("compress.layers", problem, hint)])
 
 
+def check_fewer(layers: int | Sequence[int], count: int) -> None:
+    """Raise RecipeError for layers to keep, how many or which, that are not some of the `count` that there are."""
+    if not isinstance(layers, int):
+        check_layers(layers, count)
+    kept = layers if isinstance(layers, int) else len(layers)
+    if kept >= count:
+        message = f"{many(kept, 'layer')} are no fewer than the {count} that there are"
+        hint = f"Keep 1 to {count - 1}." if count > 1 else "Leave it out."
+        raise RecipeError([Problem("compress.layers", message, hint)])
+
+
 def layer_of(name: str, place: str) -> int | None:
     """Return the number of the layer that a weight belongs to; None for one outside the layers."""
     if not name.startswith(f"{place}."):
@@ -129,4 +141,6 @@ def _fresh(model: PreTrainedModel, config: PretrainedConfig, key: str) -> PreTra
     return made.to(device=model.device, dtype=model.dtype)
 
 
-__all__ = ["check_layers", "keep_layers", "layer_count", "layer_of", "layers_name", "rebuilt", "without_weights"]
+__all__ = [
+    "check_fewer", "check_layers", "keep_layers", "layer_count", "layer_of", "layers_name", "rebuilt", "without_weights",
+]  # fmt: skip

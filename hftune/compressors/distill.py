@@ -10,22 +10,18 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Any
 
-from pydantic import BeforeValidator, Field
+from pydantic import Field
 
-from hftune.compressors import LearningOptions, Note, Parent, Small
+from hftune.compressors import Layers, LearningOptions, Note, Parent, Small
 from hftune.errors import Problem, RecipeError
-from hftune.recipe.schema import ModelSection, PluginConfig, Recipe, as_tuple
+from hftune.recipe.schema import ModelSection, PluginConfig, Positive, Recipe
 
 if TYPE_CHECKING:
     from transformers import PretrainedConfig, PreTrainedModel
 
     from hftune.tasks import Prepared, Task
-
-Place = Annotated[int, Field(ge=0)]
-Places = Annotated[tuple[Place, ...], Field(min_length=1), BeforeValidator(as_tuple)]
-
 
 PASSES = 3  # of the student for each of its parent
 
@@ -40,7 +36,7 @@ class Student(PluginConfig):
 class Config(LearningOptions):
     """What the student is, and what it learns from."""
 
-    layers: Annotated[int, Field(ge=1)] | Places | None = Field(
+    layers: Positive | Layers | None = Field(
         None,
         description="how many of the parent's layers the student begins with, evenly chosen, or which, counted from 0; "
         "left out: half of them",
@@ -85,14 +81,10 @@ def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> No
         except RecipeError as error:
             raise RecipeError([_as_students(problem) for problem in error.problems]) from None
         return
+    from hftune.compressors._surgery import check_fewer
+
     places = chosen_layers(config, parent_config)
-    total = parent_config.num_hidden_layers
-    if len(places) >= total:
-        message = f"{len(places)} layers are no fewer than the parent's {total}"
-        raise RecipeError([Problem("compress.layers", message, "Keep fewer, or use the compressor quantize.")])
-    if wrong := [place for place in places if place >= total]:
-        message = f"the parent has {total} layers, 0 to {total - 1}: there is no {wrong[0]}"
-        raise RecipeError([Problem("compress.layers", message)])
+    check_fewer(places if config.layers is None else config.layers, parent_config.num_hidden_layers)
 
 
 def chosen_layers(config: Config, parent_config: PretrainedConfig) -> list[int]:
@@ -106,7 +98,7 @@ def chosen_layers(config: Config, parent_config: PretrainedConfig) -> list[int]:
     kept = config.layers or max(1, total // 2)
     # Of each few layers the last. Of MiniLM's six these learned the movie reviews best (validation loss after two
     # epochs): 1, 3, 5: 0.331; 0, 2, 4: 0.344; 0, 2, 5: 0.349; 0, 1, 2: 0.361.
-    return [(place + 1) * total // kept - 1 for place in range(kept)] if kept <= total else list(range(kept))
+    return [(place + 1) * total // kept - 1 for place in range(kept)]
 
 
 def make(recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: Note) -> Small:

@@ -189,8 +189,9 @@ def test_a_model_that_lost_too_much_is_an_error_and_is_kept(parent: Path, capsys
 @pytest.mark.parametrize(
     ("override", "expected"),
     [
-        ("compress.layers=[7]", "the parent has 2 layers, 0 to 1: there is no 7"),
-        ("compress.layers=2", "2 layers are no fewer than the parent's 2"),
+        ("compress.layers=[7]", "there is no layer 7: the model has 2, counted from 0"),
+        ("compress.layers=[]", "no layer is kept"),
+        ("compress.layers=2", "2 layers are no fewer than the 2 that there are"),
         ("compress.layers=0", "compress.layers"),
         ("compress.layer=1", "unknown key"),
         ("compress.student={architecture: lstn}", "no architecture 'lstn'"),
@@ -253,7 +254,7 @@ def test_its_recipe_can_be_checked(parent: Path, tmp_path: Path, capsys: pytest.
     assert "no-estimate" in [one["code"] for one in said["findings"]]
     file.write_text(file.read_text().replace("layers: 1", "layers: 9"), encoding="utf-8")
     assert cli.run(["check", str(file)]) == 2
-    assert "9 layers are no fewer than the parent's 2" in capsys.readouterr().out
+    assert "9 layers are no fewer than the 2 that there are" in capsys.readouterr().out
 
 
 def test_other_methods_go_with_no_compressor(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:
