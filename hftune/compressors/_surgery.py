@@ -142,5 +142,12 @@ def _fresh(model: PreTrainedModel, config: PretrainedConfig, key: str) -> PreTra
 
 
 __all__ = [
-    "check_fewer", "check_layers", "keep_layers", "layer_count", "layer_of", "layers_name", "rebuilt", "without_weights",
-]  # fmt: skip
+    "check_fewer",
+    "check_layers",
+    "keep_layers",
+    "layer_count",
+    "layer_of",
+    "layers_name",
+    "rebuilt",
+    "without_weights",
+]
