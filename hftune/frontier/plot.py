@@ -107,6 +107,8 @@ def draw_png(title: str, results: Sequence[Result], verdict: Verdict) -> bytes:
     timed = [(one, one.cost.p50_ratio.median) for one in results if one.cost is not None]
     _draw(by_time, timed, split, verdict)
     by_size.set_xscale("log")
+    by_size.xaxis.set_major_formatter("{x:g}")
+    by_size.xaxis.set_minor_formatter("{x:g}")
     by_size.set_xlabel("size on disk, MB")
     by_time.set_xlabel("time of one alone, of the parent's")
     by_size.set_ylabel(f"{metric} on {split}")
@@ -119,14 +121,16 @@ def draw_png(title: str, results: Sequence[Result], verdict: Verdict) -> bytes:
 
 
 def _draw(axes: Any, points: Sequence[tuple[Result, float]], split: str, verdict: Verdict) -> None:
-    for one, x in points:
+    for number, (one, x) in enumerate(points):
         interval = one.quality[split].value
         ahead = one.name in verdict.front
         color = "C0" if ahead else "0.6"
         if interval.low is not None and interval.high is not None:
             axes.plot([x, x], [interval.low, interval.high], color=color, linewidth=1, alpha=0.6)
         axes.plot([x], [interval.value], "o", color=color, markerfacecolor=color if ahead else "white")
-        axes.annotate(one.name, (x, interval.value), textcoords="offset points", xytext=(6, 4), fontsize=8)
+        axes.annotate(
+            one.name, (x, interval.value), textcoords="offset points", xytext=(6, (4, -11)[number % 2]), fontsize=8
+        )
 
 
 def save_png(path: Path, png: bytes) -> None:

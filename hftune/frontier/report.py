@@ -143,6 +143,9 @@ def _legend(results: Sequence[Result], verdict: Verdict) -> list[str]:
         words.append(
             f"x the parent: in the same round, the median of {many(costs[0].rounds, 'round')} (smallest-largest)"
         )
+        apart = [one.name for one in results if one.cost is not None and one.cost.when != costs[0].when]
+        if apart:
+            words.append(f"measured at another time than the rest: {', '.join(apart)}; --again measures all anew")
         if any(cost.energy is not None and not cost.counted for cost in costs):
             words.append(f"mWh: an estimate; {costs[0].how.split(';')[0]}")
     return [line for each in words for line in _wrapped(each)]

@@ -7,6 +7,7 @@ the machine does lasts longer than that. Each round gives one quotient of a mode
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -189,7 +190,9 @@ class _Rounds:
             for name in (process.run.name for process in self._running)
         }
         base = asked[self._parent.run.name]
-        return Measured({name: cost(own, base, self._parent.unit) for name, own in asked.items()}, self._failed)
+        when = time.time()
+        costs = {name: cost(own, base, self._parent.unit, when) for name, own in asked.items()}
+        return Measured(costs, self._failed)
 
 
 def _by_round(turns: Sequence[Turn]) -> tuple[Turn, ...]:

@@ -76,7 +76,8 @@ class Cost:
 
     `p50`, `p95`: seconds of one text (of a generator: one token) asked alone. `rate`: texts (tokens) a second, many at
     once. `peak_bytes`: the most memory that its process ever held; `peak_ratio` has no rounds. `energy`: Wh a thousand
-    texts (tokens), `counted` or an estimate, `how`; None where no meter tells. `unit`: text or token.
+    texts (tokens), `counted` or an estimate, `how`; None where no meter tells. `unit`: text or token. `when`: seconds
+    since 1970, the same for all that were measured side by side.
     """
 
     unit: str
@@ -93,6 +94,7 @@ class Cost:
     energy_ratio: Spread | None = None
     counted: bool = False
     how: str = ""
+    when: float = 0.0
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""
@@ -117,7 +119,7 @@ class Asked:
     how: str = ""
 
 
-def cost(own: Asked, parent: Asked, unit: str) -> Cost:
+def cost(own: Asked, parent: Asked, unit: str, when: float = 0.0) -> Cost:
     """Return what a model takes, by its turns and those of its parent in the same rounds."""
     pairs = list(zip(own.turns, parent.turns, strict=True))
     energy = [(one.wh_per_thousand, other.wh_per_thousand) for one, other in pairs]
@@ -138,4 +140,5 @@ def cost(own: Asked, parent: Asked, unit: str) -> Cost:
         energy_ratio=Spread.of(both) if both else None,
         counted=own.counted,
         how=own.how,
+        when=when,
     )

@@ -112,7 +112,9 @@ def certainty(loss: Interval, bound: float, relative: bool) -> str:
         return f"That it is no more than {allowed} is certain (at 95%)."
     if loss.low > bound:
         return f"So it is certainly more than {allowed} (at 95%)."
-    return f"More than {allowed} is not excluded." if loss.value <= bound else f"Less than {allowed} is not excluded."
+    if loss.value <= bound:
+        return f"More than {allowed} is not excluded."
+    return f"That is more than {allowed}, but less is not excluded."
 
 
 def told_loss(value: float, relative: bool) -> str:

@@ -58,6 +58,15 @@ def test_a_row_has_what_was_measured() -> None:
     assert "1  bf16               38.1 MiB      10M  95.4 MiB   0.312   0.50 (0.50-0.50)" in text
 
 
+def test_what_was_measured_at_another_time_is_named() -> None:
+    results = [parent(), result("bf16", 0.001, 0.002), result("distill", 0.001, 0.002)]
+    verdict = judge(results, Bounds())
+    assert "another time" not in "\n".join(report("tiny", results, [], verdict))
+    assert results[1].cost is not None
+    results[1] = replace(results[1], cost=replace(results[1].cost, when=7.0))
+    assert "measured at another time than the rest: bf16; --again" in "\n".join(report("tiny", results, [], verdict))
+
+
 def test_the_plot_is_plain_characters_with_each_model_once() -> None:
     results = [*grid()[:5], result("beside", 0.01, 0.012, 79_000_001)]
     verdict = judge(results, Bounds())

@@ -67,7 +67,7 @@ def test_the_front_is_by_quality_size_and_time_together() -> None:
     [
         (Interval(0.002, -0.004, 0.009), "That it is no more than 1 point is certain (at 95%)."),
         (Interval(0.005, -0.004, 0.02), "More than 1 point is not excluded."),
-        (Interval(0.015, 0.004, 0.03), "Less than 1 point is not excluded."),
+        (Interval(0.015, 0.004, 0.03), "That is more than 1 point, but less is not excluded."),
         (Interval(0.03, 0.02, 0.04), "So it is certainly more than 1 point (at 95%)."),
         (Interval(0.0, None, None), "Whether it is more than 1 point these rows cannot tell."),
     ],
