@@ -181,8 +181,8 @@ def _torch() -> dict[str, Any]:
     try:
         import torch
 
+        from hftune.modeling.processor import computes_bf16
         from hftune.training.device import available_threads
-        from hftune.training.precision import computes_bf16
     except Exception as error:  # a broken installation is what doctor is there to show
         return {"torch": {"version": _version("torch"), "build": "", "error": f"{error}"}, **empty}
     cuda, hip = torch.version.cuda, torch.version.hip

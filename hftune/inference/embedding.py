@@ -98,7 +98,9 @@ def token_states(model: Any, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     import torch
 
     from hftune.modeling.loading import without_cache
+    from hftune.modeling.onnx_model import refuse
 
+    refuse(model, "gives no vectors")
     plain = _plain(model)
     inputs = {name: tensor.to(plain.device) for name, tensor in batch.items()}
     with torch.inference_mode():

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hftune.errors import ModelError, RunError
+from hftune.modeling import onnx_graph
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.runs.reader import lasting_name
@@ -35,8 +36,10 @@ def _quiet(_: str) -> None:
 
 @dataclass(frozen=True)
 class LoadedRun:
-    """A run's model, ready to be asked: fp32, in evaluation mode, on its device.
+    """A run's model, ready to be asked: in evaluation mode, on its device.
 
+    It computes in fp32, but for one that was made smaller: that is an ONNX graph, has int8 weights, or computes in bf16
+    where the device does so in hardware.
     `step` None: the finished model, or with `is_base` the one that the run began from, before any tuning.
     """
 
@@ -65,8 +68,9 @@ def load_run(run: Path, step: int | None = None, device: str = "auto") -> Loaded
 
 
 def load_run_base(run: Path, device: str = "auto", note: Note = _quiet) -> LoadedRun:
-    """Return the pretrained model that a run began from, with the run's labels and tokenizer, without its weights.
+    """Return the model that a run began from: of a compressed run its parent's, of any other the pretrained one.
 
+    That has the run's labels and tokenizer.
     What the pretrained weights do not have (a new head) is drawn from the recipe's seed. `note` is told where the model
     is fetched from. Raises RunError where there is no such model, where it cannot be found any more, and for a run that
     has not got as far as loading it.
@@ -76,6 +80,8 @@ def load_run_base(run: Path, device: str = "auto", note: Note = _quiet) -> Loade
     from hftune.recipe.load import load_recipe
 
     recipe = load_recipe(_recipe_file(run))
+    if recipe.compress is not None:
+        return replace(load_run(_parent(recipe, run), None, device), is_base=True)
     _require_base(recipe, run)
     folder = next(
         (one for one in (run / layout.MODEL_INIT, run / layout.MODEL) if (one / MODEL_CONFIG).is_file()), None
@@ -128,8 +134,23 @@ def _require_base(recipe: Recipe, run: Path) -> None:
         raise RunError(f"{run.name} was made from scratch: there is no model before it to compare with")
 
 
+def _parent(recipe: Recipe, run: Path) -> Path:
+    """Return the run directory of the model that was made smaller; raises RunError where it is gone."""
+    assert recipe.compress is not None
+    parent = Path(str(recipe.compress.options["parent"]))
+    if not (parent / layout.MODEL).is_dir():
+        raise RunError(f"{run.name} was made of {parent.name}, which is no longer there: {parent}")
+    return parent
+
+
 def _ready(model: PreTrainedModel, device: str) -> PreTrainedModel:
+    import torch
+
+    from hftune.modeling.processor import computes_bf16
+
     model.to(device).eval()
+    if model.dtype == torch.bfloat16 and not computes_bf16(model.device):
+        model.float()
     model.requires_grad_(False)
     return model
 
@@ -196,6 +217,10 @@ def _finished(recipe: Recipe, folder: Path) -> tuple[PreTrainedModel, PreTrained
     tokenizer = _tokenizer(recipe, folder)
     if (folder / ADAPTER_CONFIG).is_file():
         return _with_adapter(recipe, folder, tokenizer), tokenizer
+    if (folder / onnx_graph.NAME).is_file():
+        from hftune.modeling.onnx_model import load_onnx
+
+        return load_onnx(folder, _config(recipe, folder), recipe.task.name), tokenizer
     return _from_folder(recipe, folder), tokenizer
 
 
@@ -275,18 +300,20 @@ def _config(recipe: Recipe, folder: Path) -> PretrainedConfig:
 
 
 def _from_folder(recipe: Recipe, folder: Path) -> PreTrainedModel:
-    import torch
-
+    """Return the model as it was saved: fp32, or what a quantized run has (its config says which)."""
     from hftune.modeling.loading import quiet
 
     try:
         with quiet():
             return auto_class(recipe.task.name).from_pretrained(
                 folder,
-                dtype=torch.float32,
+                dtype="auto",
                 local_files_only=True,
                 trust_remote_code=recipe.model.trust_remote_code,
             )
+    except ImportError as error:  # transformers asks for it by the config
+        hint = "pip install 'hftune[torchao]'" if "torchao" in str(error) else ""
+        raise ModelError(f"the model in {folder} cannot be loaded: {_first_line(error)}", hint) from error
     except (OSError, ValueError, RuntimeError, KeyError) as error:
         raise ModelError(f"the model in {folder} cannot be loaded: {_first_line(error)}") from error
 

@@ -123,6 +123,8 @@ class Predictor:
 
     def describe(self) -> dict[str, Any]:
         """Return what a program wants to know of the model, as JSON holds it."""
+        from hftune.modeling.loading import count_parameters
+
         model, recipe = self.loaded.model, self.loaded.recipe
         return {
             "run": str(self.loaded.path),
@@ -137,7 +139,7 @@ class Predictor:
             "pairs": recipe.data.text_pair is not None,
             "base": recipe.model.id or recipe.model.architecture,
             "method": recipe.method.name,
-            "parameters": sum(parameter.numel() for parameter in model.parameters()),
+            "parameters": count_parameters(model),
             "device": str(model.device),
             "max_length": recipe.data.max_length,
             "context": self.context,

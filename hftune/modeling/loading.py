@@ -86,6 +86,14 @@ def without_cache(model: Any) -> dict[str, bool]:
     return {"use_cache": False} if "use_cache" in signature(base.forward).parameters else {}
 
 
+def count_parameters(model: Any) -> int:
+    """Return how many parameters a model has; of an ONNX graph those of the model that it was made from."""
+    from hftune.modeling.onnx_model import is_onnx
+
+    own = model.num_parameters() if is_onnx(model) else sum(parameter.numel() for parameter in model.parameters())
+    return int(own)
+
+
 def load_model(
     auto_class: Any,
     section: ModelSection,

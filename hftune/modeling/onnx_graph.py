@@ -16,6 +16,7 @@ from hftune.figures import size
 NAME = "model.onnx"
 PACKAGES = ("onnx", "onnxscript", "onnxruntime")  # the last one for the parity gate
 MOST_BYTES = 1536 * 2**20  # of a larger model torch writes the weights beside the graph, whatever it is told
+_PARAMETERS = "parameters"
 # Architecture -> its inputs. Another one may well work; it is named here once its parity was seen.
 INPUTS: dict[str, tuple[str, ...]] = {
     "bert": ("input_ids", "attention_mask", "token_type_ids"),
@@ -76,6 +77,20 @@ def write_onnx(model: Any, file: Path) -> None:
             external_data=False,
             verbose=False,
         )
+
+
+def note_parameters(file: Path, count: int) -> None:
+    """Write into a graph how many parameters the model has that it was made from: quantized, it has others."""
+    import onnx
+
+    graph = onnx.load(file)
+    onnx.helper.set_model_props(graph, {_PARAMETERS: str(count)})
+    onnx.save(graph, file)
+
+
+def read_parameters(session: Any) -> int:
+    """Return what `note_parameters` wrote, of an ONNX Runtime session; 0 where it was not called."""
+    return int(session.get_modelmeta().custom_metadata_map.get(_PARAMETERS, "0"))
 
 
 def _make_graph(model: Any, names: Sequence[str]) -> Any:

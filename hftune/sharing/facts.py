@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 from hftune import starters
 from hftune.errors import HftuneError
 from hftune.inference.predictor import CLASSIFIES
+from hftune.modeling.loading import count_parameters
 from hftune.recipe.paths import public_name
 from hftune.recipe.schema import DataSection, Recipe
 from hftune.runs import layout
@@ -72,7 +73,7 @@ def gather(predictor: Predictor, note: Note) -> Facts:
         },
         warnings=tuple(map(str, warnings)) if isinstance(warnings, list) else (),
         seconds=_seconds(events),
-        parameters=sum(parameter.numel() for parameter in loaded.model.parameters()),
+        parameters=count_parameters(loaded.model),
         labels=tuple(predictor.labels),
         one_output=predictor.task == CLASSIFIES and negative_label(loaded.model.config) is not None,
         problem_type=predictor.problem_type,

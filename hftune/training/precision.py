@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-import platform
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
-from pathlib import Path
 
 import torch
 
 from hftune.errors import UsageError
-
-_CPU_INFO = Path("/proc/cpuinfo")
+from hftune.modeling.processor import computes_bf16
 
 
 @dataclass(frozen=True)
@@ -47,16 +44,3 @@ def choose_precision(wanted: str, device: torch.device) -> Precision:
             hint="Its range is so small that gradients vanish without hardware support; use auto, bf16 or fp32.",
         )
     return Precision(wanted, device.type, native=wanted != "bf16" or native)
-
-
-def computes_bf16(device: torch.device) -> bool:
-    """Whether bf16 matrix products run in hardware: CUDA 8.0 and later, CPUs with AVX512-BF16 or AMX.
-
-    torch runs bf16 on other CPUs too, about 20 times slower than fp32, so its own "supported" does not help here.
-    """
-    if device.type == "cuda":
-        return torch.cuda.get_device_capability(device) >= (8, 0)
-    if device.type != "cpu" or platform.system() != "Linux" or not _CPU_INFO.exists():
-        return False
-    flags = next((line for line in _CPU_INFO.read_text().splitlines() if line.startswith("flags")), "").split()
-    return "avx512_bf16" in flags or "amx_bf16" in flags

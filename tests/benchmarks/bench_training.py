@@ -132,7 +132,7 @@ def machine() -> str:
     import torch
     import transformers
 
-    from hftune.training.precision import computes_bf16
+    from hftune.modeling.processor import computes_bf16
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     name = torch.cuda.get_device_name() if device.type == "cuda" else _processor()

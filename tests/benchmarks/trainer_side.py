@@ -108,7 +108,7 @@ def settings(recipe: Recipe, *, best_flags: bool, keep_best: bool) -> dict[str, 
         return same
     import torch
 
-    from hftune.training.precision import computes_bf16
+    from hftune.modeling.processor import computes_bf16
 
     device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     return same | {

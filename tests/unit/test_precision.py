@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from hftune.errors import UsageError
-from hftune.training import precision
+from hftune.modeling import processor as features
 from hftune.training.precision import choose_precision
 
 CPU = torch.device("cpu")
@@ -21,7 +21,7 @@ def processor(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     def pretend(flags: str) -> None:
         file = tmp_path / "cpuinfo"
         file.write_text(f"processor\t: 0\nmodel name\t: Test\nflags\t\t: fpu {flags} sse\n")
-        monkeypatch.setattr(precision, "_CPU_INFO", file)
+        monkeypatch.setattr(features, "_CPU_INFO", file)
 
     return pretend
 

@@ -1,4 +1,4 @@
-"""Tiny transformers with random weights: an encoder, a GPT-2 (of Conv1D), a Llama with grouped queries."""
+"""Tiny transformers with random weights: an encoder, a GPT-2 (of Conv1D), a Llama with grouped queries. And runs."""
 
 from __future__ import annotations
 
@@ -6,6 +6,17 @@ import sys
 from typing import Any
 
 import pytest
+
+from tests.unit.inference.conftest import (  # noqa: F401 - fixtures
+    classifier,
+    full_run,
+    language_recipe,
+    language_run,
+    lora_run,
+    lstm_run,
+    mask_run,
+    reviews_recipe,
+)
 
 VOCABULARY = 60
 
