@@ -17,6 +17,7 @@ from hftune.sanitize import sanitize
 
 WIDTH = 80
 NAME = 17  # the longest name of the grid
+BUSY = 1.5  # times as long for the same texts in one round as in another: something else had the processor
 MARKER = "*"  # of a model on the front
 
 
@@ -143,6 +144,12 @@ def _legend(results: Sequence[Result], verdict: Verdict) -> list[str]:
         words.append(
             f"x the parent: in the same round, the median of {many(costs[0].rounds, 'round')} (smallest-largest)"
         )
+        own = costs[0].p50
+        if own.high > BUSY * own.low:
+            words.append(
+                f"the machine was busy: the parent took {own.high / own.low:.1f} times as long in one round as in "
+                "another; --again measures anew"
+            )
         apart = [one.name for one in results if one.cost is not None and one.cost.when != costs[0].when]
         if apart:
             words.append(f"measured at another time than the rest: {', '.join(apart)}; --again measures all anew")

@@ -81,7 +81,7 @@ def _why(verdict: Verdict, one: Result, chosen: Quality, fits: bool) -> str:
     if verdict.bounds.loss is not None:
         limits.append(f"loses at most {told_loss(verdict.bounds.loss, chosen.relative)} of {_of(chosen)}")
     if verdict.bounds.bytes is not None:
-        limits.append(f"takes at most {size(verdict.bounds.bytes)}")
+        limits.append(f"takes at most {told_bytes(verdict.bounds.bytes)}")
     lost = f"on {verdict.chosen_on} {_lost(chosen)}"
     if verdict.bounds.bytes is not None:
         lost = f"it takes {size(one.bytes)}, and {lost}"
@@ -115,6 +115,12 @@ def certainty(loss: Interval, bound: float, relative: bool) -> str:
     if loss.value <= bound:
         return f"More than {allowed} is not excluded."
     return f"That is more than {allowed}, but less is not excluded."
+
+
+def told_bytes(most: int) -> str:
+    """Return a bound as it was probably written, with what other sizes are told in."""
+    decimal = f"{most / 1e6:g} MB"
+    return f"{decimal} ({size(most)})" if most % 100_000 == 0 else size(most)
 
 
 def told_loss(value: float, relative: bool) -> str:

@@ -15,6 +15,7 @@ from hftune.frontier.folder import Folder, Result, as_csv
 from hftune.frontier.grid import GRID, LeftOut
 from hftune.frontier.plot import draw_png, plot_lines, save_png
 from hftune.frontier.report import as_object, report
+from hftune.frontier.speed import Spread
 from hftune.frontier.verdict import Bounds, judge
 from hftune.inference.statistics import Interval
 from tests.unit.frontier.made_up import parent, result
@@ -65,6 +66,15 @@ def test_what_was_measured_at_another_time_is_named() -> None:
     assert results[1].cost is not None
     results[1] = replace(results[1], cost=replace(results[1].cost, when=7.0))
     assert "measured at another time than the rest: bf16; --again" in "\n".join(report("tiny", results, [], verdict))
+
+
+def test_a_busy_machine_is_told() -> None:
+    results = [parent(), result("bf16", 0.001, 0.002)]
+    verdict = judge(results, Bounds())
+    assert "busy" not in "\n".join(report("tiny", results, [], verdict))
+    assert results[0].cost is not None
+    results[0] = replace(results[0], cost=replace(results[0].cost, p50=Spread(0.02, 0.01, 0.025)))
+    assert "the machine was busy: the parent took 2.5 times as long" in "\n".join(report("tiny", results, [], verdict))
 
 
 def test_the_plot_is_plain_characters_with_each_model_once() -> None:

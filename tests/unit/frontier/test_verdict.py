@@ -34,16 +34,18 @@ def test_with_only_a_size_the_best_of_that_size_is_chosen_and_nothing_is_claimed
     models = [parent(), result("a", 0.05, 0.05, size=5_000_000), result("b", 0.03, 0.03, size=9_000_000)]
     found = judge(models, Bounds(None, 10_000_000))
     assert found.recommended is not None and found.recommended.name == "b"
-    assert "b is the best model that takes at most 9.54 MiB: it takes 8.58 MiB, and on validation" in found.sentence
+    assert (
+        "b is the best model that takes at most 10 MB (9.54 MiB): it takes 8.58 MiB, and on validation"
+        in found.sentence
+    )
     assert "certain" not in found.sentence and "excluded" not in found.sentence
 
 
 def test_where_nothing_fits_that_is_said_with_what_comes_nearest() -> None:
     found = judge([parent(), result("a", 0.05, 0.05), result("b", 0.03, 0.03)], Bounds(0.01, 9_000_000))
     assert found.recommended is not None and not found.recommended.fits
-    assert found.sentence.startswith(
-        "No model loses at most 1 point of accuracy and takes at most 8.58 MiB; b comes nearest: it takes 9.54 MiB"
-    )
+    asked = "loses at most 1 point of accuracy and takes at most 9 MB (8.58 MiB)"
+    assert found.sentence.startswith(f"No model {asked}; b comes nearest: it takes 9.54 MiB")
 
 
 def test_what_is_no_smaller_than_the_parent_is_never_recommended() -> None:
