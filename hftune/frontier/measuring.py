@@ -13,8 +13,9 @@ data}` and then `done`, or `error` with code, message, hint. The first event bel
 | meter      |                            | works: is energy told from now on                                         |
 
 `count` questions from the `first` on are asked, again from the beginning where there are too few: by latency one at a
-time, by throughput many at once. Who wants a warm model asks it once
-before; who wants the memory of the model alone asks for it before the meter, which needs some, too.
+time, by throughput many at once. A generator's seconds are those of a token after the first, one an answer: so one that
+ends early is not charged with more of the prompt. Who wants a warm model asks it once before; who wants the memory of
+the model alone asks for it before the meter, which needs some, too.
 """
 
 from __future__ import annotations
@@ -91,14 +92,18 @@ class Measuring:
         return [self._questions[place % len(self._questions)] for place in range(first, first + count)]
 
     def _latency(self, questions: list[Question]) -> dict[str, Any]:
-        seconds, answers = [], []
+        seconds: list[float] = []
+        whole: list[float] = []
+        answers = []
         began = time.perf_counter()
         for question in questions:
             before = time.perf_counter()
-            units, answer = self._ask(question)
-            seconds.append((time.perf_counter() - before) / units)
+            answer, rate = self._ask(question)
+            whole.append(time.perf_counter() - before)
+            seconds += [whole[-1] if rate is None else 1 / rate] if rate != 0 else []
             answers.append(answer)
-        return {"seconds": seconds, "total": time.perf_counter() - began, "answers": answers}
+        # Where no answer has a second token, the first is all that there is to tell.
+        return {"seconds": seconds or whole, "total": time.perf_counter() - began, "answers": answers}
 
     def _throughput(self, questions: list[Question]) -> dict[str, Any]:
         used_before = self._spent()
@@ -115,19 +120,22 @@ class Measuring:
             "how": used.how if used is not None else "",
         }
 
-    def _ask(self, question: Question) -> tuple[int, Any]:
-        """Return how many units a question asked alone is, and the answer."""
+    def _ask(self, question: Question) -> tuple[Any, float | None]:
+        """Return the answer to a question asked alone; of a generator also tokens a second after the first, 0 if none.
+
+        None of others, of which the whole time counts.
+        """
         from hftune.inference.predictor import CLASSIFIES, FILLS
 
         text, pair, prompt = question
         if self.predictor.task == CLASSIFIES:
             (prediction,) = self.predictor.classify([text], 1, None if pair is None else [pair])
-            return 1, prediction.answer
+            return prediction.answer, None
         if self.predictor.task == FILLS:
             (filling,) = self.predictor.fill([text], 1, 1)
-            return 1, filling.masks[0][0][0]
+            return filling.masks[0][0][0], None
         written = self.predictor.generate(prompt, GREEDY)
-        return max(1, written.tokens), written.text
+        return written.text, written.tokens_per_second if written.tokens > 1 else 0.0
 
     def _ask_many(self, questions: list[Question]) -> int:
         """Ask many at once; return how many units they are."""

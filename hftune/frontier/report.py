@@ -107,18 +107,19 @@ def _speed_table(results: Sequence[Result]) -> list[str]:
     if not known:
         return []
     unit = known[0][2].unit
+    alone = "after the first, ms a token" if unit == "token" else f"alone, ms a {unit}"
     lines = [
-        f"{'':{NAME + 3}} {'alone, ms a ' + unit:<29}  {'in batches, ' + unit + 's/s':<28}".rstrip(),
+        f"{'':{NAME + 3}} {alone:<29}  {'in batches, ' + unit + 's/s':<28}".rstrip(),
         f"{'':3}{'model':{NAME}} {'p50':>6} {'p95':>6} {'x the parent':>15}  {'rate':>10} {'x the parent':>16}",
     ]
     for number, name, cost in known:
-        alone = f"{1000 * cost.p50.median:>6.3g} {1000 * cost.p95.median:>6.3g}"
+        times = f"{1000 * cost.p50.median:>6.3g} {1000 * cost.p95.median:>6.3g}"
         rate = f"{_rate(cost.rate.median):>10}"
         if name == PARENT:
-            lines.append(f"{number}  {name:{NAME}} {alone} {'':>15}  {rate}")
+            lines.append(f"{number}  {name:{NAME}} {times} {'':>15}  {rate}")
         else:
             lines.append(
-                f"{number}  {name:{NAME}} {alone} {_spread(cost.p50_ratio):>15}  {rate} {_spread(cost.rate_ratio):>16}"
+                f"{number}  {name:{NAME}} {times} {_spread(cost.p50_ratio):>15}  {rate} {_spread(cost.rate_ratio):>16}"
             )
     return lines
 
@@ -184,7 +185,8 @@ def figure3(value: float) -> str:
 
 def hundredths(value: float) -> str:
     """Return a loss in points, or in per cent where it is a share of the parent's."""
-    return f"{100 * value:.1f}" if abs(value) < 10 else f"{100 * value:.2g}"
+    told = f"{100 * value:.1f}" if abs(value) < 10 else f"{100 * value:.2g}"
+    return "0.0" if told == "-0.0" else told
 
 
 def _ends(interval: Interval, tell: Any) -> str:

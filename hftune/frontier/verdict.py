@@ -98,6 +98,8 @@ def _of(quality: Quality) -> str:
 
 def _lost(quality: Quality) -> str:
     value = told_loss(abs(quality.loss.value), quality.relative)
+    if value in ("0%", "0 points"):
+        return f"its {quality.metric} is the same"
     if quality.relative:
         return f"its {quality.metric} is {value} {'higher' if quality.loss.value >= 0 else 'lower'}"
     return f"it loses {value}" if quality.loss.value >= 0 else f"it wins {value}"
@@ -143,9 +145,14 @@ def _won(one: Result, parent: Result) -> str:
         return f"{share}."
     alone, many_at_once = one.cost.p50_ratio, one.cost.rate_ratio
     return (
-        f"{share}, takes {_times(alone)} of the parent's time for a single {one.cost.unit}, and answers "
-        f"{_times(many_at_once)} times as many {one.cost.unit}s a second in batches."
+        f"{share}, takes {_times(alone)} of the parent's time for {_alone(one.cost.unit)}, and "
+        f"{'scores' if one.cost.unit == 'token' else 'answers'} {_times(many_at_once)} times as many "
+        f"{one.cost.unit}s a second in batches."
     )
+
+
+def _alone(unit: str) -> str:
+    return "each token that it writes" if unit == "token" else f"a single {unit}"
 
 
 def _times(spread: Spread) -> str:
