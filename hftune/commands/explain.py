@@ -53,4 +53,5 @@ def _answers(predictor: Predictor, arguments: argparse.Namespace, output: Output
             f"{predictor.loaded.path.name} is a {predictor.task} model: its guesses are not explained",
             hint='Classifiers and generators are. `hftune predict RUN "… [MASK] …"` tells how sure a guess is.',
         )
-    return kinds[predictor.task](predictor, asked_methods(arguments.method, predictor.task), arguments, output)
+    names = asked_methods(arguments.method, predictor.task, predictor.loaded.model)
+    return kinds[predictor.task](predictor, names, arguments, output)

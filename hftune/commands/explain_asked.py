@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from hftune.commands.page import require_folder, write_page
 from hftune.errors import UsageError, closest
@@ -24,18 +24,25 @@ def load(reference: str, runs_dir: Path) -> Predictor:
     return Predictor.load(find_run(run, runs_dir), step)
 
 
-def asked_methods(asked: str | None, task: str | None = None) -> list[str]:
-    """Return the methods of attribution that are asked for, None for the task's default, with `task` of its models.
+def asked_methods(asked: str | None, task: str | None = None, model: Any = None) -> list[str]:
+    """Return the methods of attribution that are asked for, None for the default, of the `task` and of the `model`.
 
-    Raises UsageError for a name that there is not, and for one of another task.
+    Raises UsageError for a name that there is not, and for one of another task or of models with gradients.
     """
     from hftune.explainers import CHANCE, methods
+    from hftune.modeling.loading import computes_in_int8
 
-    known, own = ([name for name in methods(one) if name != CHANCE] for one in (None, task))
+    gradients = model is None or not computes_in_int8(model)
+    known, of_task, own = (
+        [name for name in methods(*given) if name != CHANCE] for given in ((), (task,), (task, gradients))
+    )
     if asked is None:
         return own[:1]
     if asked not in (*known, COUNTERFACTUAL, ALL):
         raise UsageError(f"no method named {asked!r}", hint=closest(asked, [*known, COUNTERFACTUAL, ALL]))
+    if asked in of_task and asked not in own:
+        hint = f"There are {' and '.join(own)}; or explain the run that it was made from."
+        raise UsageError(f"{asked} needs gradients, which a model with int8 weights does not have", hint=hint)
     if asked in known and asked not in own:
         raise UsageError(f"{asked} does not explain {task}", hint=f"For these models there are {' and '.join(own)}.")
     return own if asked == ALL else [name for name in own if name == asked]

@@ -52,10 +52,11 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     check(arguments)
     from hftune.inference.predictor import CLASSIFIES, enough_memory
 
-    names = asked_methods(arguments.method, CLASSIFIES)
+    asked_methods(arguments.method, CLASSIFIES)  # a name that there is not is told before anything is loaded
     page = asked_page(arguments.html)
     predictor = load(arguments.run, arguments.runs_dir)
     predictor.require(CLASSIFIES)
+    names = asked_methods(arguments.method, CLASSIFIES, predictor.loaded.model)
     with enough_memory("explain answers"):
         record = _survey(predictor, names, arguments, output)
     output.emit(record)

@@ -10,7 +10,7 @@ from hftune import compressors
 from hftune.compressors import Parent
 from hftune.errors import Problem, RecipeError, RunError
 from hftune.inference.loading import MODEL_CONFIG, LoadedRun, load_run
-from hftune.modeling.loading import load_config
+from hftune.modeling.loading import kept_in_int8, load_config
 from hftune.recipe.load import load_recipe
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
@@ -54,6 +54,9 @@ def check_parent(recipe: Recipe) -> None:
         raise RunError(f"the parent is gone or not finished: {run} has no {layout.MODEL}/")
     parent = load_recipe(run / layout.RECIPE)
     config = load_config(parent.model, config_folder(recipe))
+    if kind := kept_in_int8(run / layout.MODEL, config):
+        hint = "Compress the run that it was made from (`compress.parent` of its recipe)."
+        raise RunError(f"{run.name} holds {kind}, of which nothing smaller can be made", hint)
     plugin.check(recipe.compress.settings(plugin.Config), recipe, config)
 
 

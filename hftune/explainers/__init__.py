@@ -40,6 +40,7 @@ class Explainer(Protocol):
     TITLE: str  # in tables
     SEEDED: bool  # whether another seed gives other values
     TASKS: tuple[str, ...]  # whose models it explains
+    GRADIENTS: bool  # whether it needs them: a model that computes in int8 has none
 
     def attribute(self, question: Asked, seed: int = 0) -> Attribution:
         """Return how much each word did for what is scored; the same values for the same seed."""
@@ -48,11 +49,19 @@ class Explainer(Protocol):
 registry: Registry[Explainer] = Registry("hftune.explainers", "method")
 # Task -> the method that is used where nobody says. Of an answer of many tokens integrated gradients take minutes.
 DEFAULTS = {"text-classification": "integrated-gradients", "text-generation": "ablation"}
+WITHOUT_GRADIENTS = "ablation"  # the quickest of the others
 CHANCE = "chance"  # the method that knows nothing, beside which all others are shown
 
 
-def methods(task: str | None = None) -> list[str]:
-    """Return the names of the methods, the default first and chance last; with `task` of those for its models."""
-    names = [name for name in registry.names() if task is None or task in registry.load(name).TASKS]
-    first = DEFAULTS[task or "text-classification"]
+def methods(task: str | None = None, gradients: bool = True) -> list[str]:
+    """Return the names of the methods, the default first and chance last; with `task` of those for its models.
+
+    `gradients`: whether the model has them.
+    """
+    names = [
+        name
+        for name in registry.names()
+        if (task is None or task in registry.load(name).TASKS) and (gradients or not registry.load(name).GRADIENTS)
+    ]
+    first = DEFAULTS[task or "text-classification"] if gradients else WITHOUT_GRADIENTS
     return sorted(names, key=lambda name: (name == CHANCE, name != first, name))

@@ -94,6 +94,7 @@ class Neighbourhood:
         """Raises Stopped when `cancelled` turns true meanwhile: the train texts may be many."""
         from hftune.inference.embedding import unit, word_table
         from hftune.inference.words import whole_words
+        from hftune.modeling.onnx_model import is_onnx
 
         self.fluency = Fluency()
         self._infiller = at_hand(predictor, note) if guesser is None else Infiller(guesser)
@@ -105,9 +106,12 @@ class Neighbourhood:
             for index, word in zip(vocabulary.ids, vocabulary.words, strict=True)
             if seen is None or seen[word.lower()] >= SEEN
         ]
-        self._table = word_table(predictor.loaded.model)
+        if is_onnx(predictor.loaded.model):
+            note("counterfactuals: an ONNX graph has no word vectors, so words near each one are not tried")
+            kept = []
+        self._table = word_table(predictor.loaded.model) if kept else None
         self._ids, self._words = [index for index, _ in kept], [word for _, word in kept]
-        self._rows = unit(self._table[self._ids]) if kept else self._table[:0]
+        self._rows = None if self._table is None else unit(self._table[self._ids])
 
     def options(self, question: Question, places: Sequence[int]) -> dict[int, list[str]]:
         """Return what is tried in each place of the question's words; the empty word takes it out."""
@@ -126,7 +130,7 @@ class Neighbourhood:
             pieces = word_pieces(self._tokenizer, word)
         except UsageError:
             return []
-        if not self._ids:
+        if self._table is None or self._rows is None:
             return []
         found = [self._words[one.place] for one in nearest(self._rows, word_vector(self._table, pieces), top + 2)]
         return [_cased(other, word) for other in found if other.lower() != word.lower()][:top]

@@ -53,7 +53,7 @@ class Explaining:
         from hftune.explainers._explanation import explain
         from hftune.explainers._question import Question
 
-        names = _methods(body, CLASSIFIES, COUNTERFACTUAL)
+        names = _methods(body, predictor, COUNTERFACTUAL)
         attributing = [name for name in names if name != COUNTERFACTUAL]
         text, pair, target = text_field(body, "text"), _optional(body, "pair"), _optional(body, "target")
         if target is not None and not attributing:
@@ -85,7 +85,7 @@ def _generation(
     from hftune.explainers._continuation import Continuation
     from hftune.explainers._explanation import explain_answer
 
-    names, answer = _methods(body, GENERATES), _optional(body, "answer")
+    names, answer = _methods(body, predictor), _optional(body, "answer")
     most = None if body.get("max_new_tokens") is None else whole_field(body, "max_new_tokens", 1)
     if answer is not None and most is not None:
         raise RequestError("bad-request", "max_new_tokens is for the model's own answer", "Leave it or answer out.")
@@ -93,11 +93,17 @@ def _generation(
     return explain_answer(question, names, whole_field(body, "seed", 0, 0), note).to_dict()
 
 
-def _methods(body: Mapping[str, Any], task: str, *others: str) -> Sequence[str]:
-    known = [*(name for name in methods(task) if name != CHANCE), *others]  # the default first
+def _methods(body: Mapping[str, Any], predictor: Predictor, *others: str) -> Sequence[str]:
+    from hftune.modeling.loading import computes_in_int8
+
+    has_gradients = not computes_in_int8(predictor.loaded.model)
+    known = [*(name for name in methods(predictor.task, has_gradients) if name != CHANCE), *others]  # the default first
     if body.get("methods") is None:
         return known[:1]
     names = list(dict.fromkeys(texts_field(body, "methods")))
+    if lacking := [name for name in names if name not in known and name in methods(predictor.task)[:-1]]:
+        hint = f"There are {', '.join(known)}."
+        raise RequestError("not-available", f"{lacking[0]} needs gradients, which int8 weights do not have", hint)
     if wrong := [name for name in names if name not in known]:
         raise RequestError("bad-request", f"no method named {wrong[0]!r}", closest(wrong[0], known))
     if not names:

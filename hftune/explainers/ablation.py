@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TITLE = "ablation"
 SEEDED = False
 TASKS = ("text-classification", "text-generation")
+GRADIENTS = False
 
 
 def attribute(question: Asked, seed: int = 0) -> Attribution:

@@ -12,6 +12,7 @@ if TYPE_CHECKING:
 TITLE = "chance"
 SEEDED = True
 TASKS = ("text-classification", "text-generation")
+GRADIENTS = False
 
 
 def attribute(question: Asked, seed: int = 0) -> Attribution:

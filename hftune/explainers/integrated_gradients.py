@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 TITLE = "integrated gradients"
 SEEDED = False
 TASKS = ("text-classification", "text-generation")
+GRADIENTS = True
 STEPS = (16, 32, 64, 128, 256)
 CLOSE_ENOUGH = 0.01  # of the difference that the values should sum to
 BATCH, TOKENS = 32, 1 << 11  # of a pass: whoever cancels waits for one

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 TITLE = "LIME"
 SEEDED = True
 TASKS = ("text-classification",)
+GRADIENTS = False
 KERNEL_WIDTH = 0.25  # of the paper's text experiments, over the cosine distance
 RIDGE = 0.01
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
 TITLE = "SHAP"
 SEEDED = True
 TASKS = ("text-classification",)
+GRADIENTS = False
 EXACT_WORDS = 9  # 512 combinations: fewer than a sample of more words takes
 
 

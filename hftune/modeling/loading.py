@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.errors import ModelError, Problem, RecipeError, closest
 from hftune.methods._weights import mark_new_weights
+from hftune.modeling import onnx_graph
 from hftune.recipe.schema import ModelSection
 
 if TYPE_CHECKING:
@@ -18,6 +19,9 @@ if TYPE_CHECKING:
 
 # Families whose position table starts after the padding index (their embeddings hold pad_token_id + 1 unused rows).
 _OFFSET_POSITIONS = frozenset({"roberta", "xlm-roberta", "camembert", "longformer", "mpnet", "xlm-roberta-xl", "ibert"})
+
+
+GRAPH = "an ONNX graph"
 
 
 def load_config(
@@ -94,6 +98,23 @@ def count_parameters(model: Any) -> int:
     return int(own)
 
 
+def kept_in_int8(folder: Path, config: PretrainedConfig) -> str:
+    """Return what a folder holds instead of weights that can learn, or nothing."""
+    if (folder / onnx_graph.NAME).is_file() and not any(folder.glob("*.safetensors")):
+        return GRAPH
+    return "quantized weights" if getattr(config, "quantization_config", None) is not None else ""
+
+
+def computes_in_int8(model: Any) -> bool:
+    """Whether a model rounds what it computes to int8 (an ONNX graph, torchao): it has no gradients then.
+
+    What is a step beside a border may be rounded otherwise where sums are taken in another order, in another batch.
+    """
+    from hftune.modeling.onnx_model import is_onnx
+
+    return is_onnx(model) or getattr(model.config, "quantization_config", None) is not None
+
+
 def load_model(
     auto_class: Any,
     section: ModelSection,
@@ -118,6 +139,9 @@ def load_model(
         hint = "Begin with a run of `method: full`, which keeps the whole model."
         raise ModelError(f"{name} holds an adapter, and not the model that it belongs to", hint=hint, key="model")
     config = load_config(section, folder, tokenizer)
+    if folder is not None and (kind := kept_in_int8(folder, config)):
+        hint = "Begin with the run that it was made from."
+        raise ModelError(f"{name} holds {kind}, which cannot learn", hint=hint, key="model")
     _set_fields(config, fields)
     try:
         with quiet():

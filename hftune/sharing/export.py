@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -11,7 +12,9 @@ from hftune.errors import UsageError
 from hftune.inference.loading import MODEL_CONFIG
 from hftune.inference.predictor import Predictor
 from hftune.modeling import onnx_graph
+from hftune.modeling.loading import GRAPH, kept_in_int8, load_config
 from hftune.recipe.load import load_recipe
+from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 from hftune.sharing import parity
 from hftune.sharing.markdown import block, text
@@ -65,6 +68,7 @@ def _refuse(run: Path, kind: Kind) -> None:
     """Raise what the recipe and the config tell of a run that has no such export, before its model is loaded."""
     recipe = load_recipe(run / layout.RECIPE)
     refuse_own_code(recipe)
+    _refuse_int8(run, recipe, kind)
     if kind == "adapter" and recipe.method.name != "lora":
         hint = "`--to transformers` gives the whole model."
         raise UsageError(f"{run.name} has no adapter: its method is {recipe.method.name}", hint)
@@ -73,6 +77,19 @@ def _refuse(run: Path, kind: Kind) -> None:
         for config in (run / layout.MODEL / MODEL_CONFIG, run / layout.MODEL_INIT / MODEL_CONFIG):
             if config.is_file():
                 onnx_graph.check_architecture(str(json.loads(config.read_bytes()).get("model_type")))
+
+
+def _refuse_int8(run: Path, recipe: Recipe, kind: Kind) -> None:
+    """Raise UsageError for what cannot be made of a graph or of int8 weights."""
+    model = run / layout.MODEL
+    if recipe.compress is None or not (model / MODEL_CONFIG).is_file():
+        return
+    held = kept_in_int8(model, load_config(recipe.model, model))
+    if not held or (kind == "transformers" and held != GRAPH):
+        return
+    reader = "ONNX Runtime" if held == GRAPH else "transformers"
+    hint = f"Its folder model/ is what {reader} reads. Or export the run that it was made from."
+    raise UsageError(f"{run.name} holds {held}: it cannot be exported to {kind}", hint)
 
 
 def _onnx_card(name: str, predictor: Predictor, limit: int, found: Parity) -> str:
@@ -93,7 +110,7 @@ def _write(predictor: Predictor, kind: Kind, folder: Path) -> None:
     plain = loaded.model.base_model.model if merges else loaded.model
     for path in [*folder.glob("*.safetensors"), *folder.glob("*.safetensors.index.json")]:
         path.unlink()
-    onnx_graph.write_onnx(plain, folder / onnx_graph.NAME)
+    onnx_graph.write_onnx(copy.deepcopy(plain).float(), folder / onnx_graph.NAME)
 
 
 def _base_folder(predictor: Predictor) -> Path:

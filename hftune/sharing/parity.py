@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import subprocess
 import sys
@@ -119,29 +120,22 @@ def reference(predictor: Predictor, asked: Questions) -> dict[str, Any]:
     import numpy as np
     import torch
 
+    from hftune.modeling.loading import computes_in_int8
+
     loaded = predictor.loaded
-    loaded.model.to("cpu")
-    if loaded.model.dtype == torch.bfloat16:
-        loaded.model.float()  # both sides compute in fp32: the weights are what is compared
-    tokenizer, write = loaded.tokenizer, parity_process.torch_write(loaded.model)
-    if predictor.task == CLASSIFIES and not _rounds(loaded.model):
+    model, tokenizer = loaded.model.to("cpu"), loaded.tokenizer
+    if model.dtype == torch.bfloat16:
+        model = copy.deepcopy(model).float()  # as the other side computes: the weights are what is compared
+    write = parity_process.torch_write(model)
+    # What is rounded on the way is compared a text at a time: in a batch it may fall on the other side of a step.
+    if predictor.task == CLASSIFIES and model is loaded.model and not computes_in_int8(model):
         pairs = [item["pair"] for item in asked.items] if loaded.recipe.data.text_pair else None
         found = predictor.classify([item["text"] for item in asked.items], pairs=pairs)
         logits = np.array([one.logits for one in found], np.float32)[:, -loaded.model.config.num_labels :]
     else:
-        run = parity_process.torch_run(loaded.model)
+        run = parity_process.torch_run(model)
         logits = parity_process.logits(run, tokenizer, predictor.task, asked.items, asked.limit)
     return {"logits": logits, **parity_process.written(write, tokenizer, asked.prompts, asked.end)}
-
-
-def _rounds(model: Any) -> bool:
-    """Whether a model rounds what it computes to int8: its answers are compared as both sides ask, a text at a time.
-
-    In a batch another order of the same sums may fall on the other side of a step.
-    """
-    from hftune.modeling.onnx_model import is_onnx
-
-    return is_onnx(model) or getattr(model.config, "quantization_config", None) is not None
 
 
 def ask(folder: Path, kind: Kind, task: str, asked: Questions, base: Path | None, own: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import re
 import shutil
 import warnings
@@ -144,8 +145,18 @@ def write_model(loaded: LoadedRun, weights: Weights, folder: Path) -> None:
     if weights == "merged":
         full.save(merge(loaded.model), folder)
     else:
-        methods.registry.load(loaded.recipe.method.name).save(loaded.model, folder)
+        methods.registry.load(loaded.recipe.method.name).save(_as_kept(loaded), folder)
     loaded.tokenizer.save_pretrained(folder)
+
+
+def _as_kept(loaded: LoadedRun) -> Any:
+    """Return the model in the format of its run's files: one in bf16 is computed in fp32 on many processors."""
+    import torch
+
+    kept, model = getattr(loaded.model.config, "dtype", None), loaded.model
+    if loaded.recipe.compress is None or kept != torch.bfloat16 or model.dtype == kept:
+        return model
+    return copy.deepcopy(model).to(kept)
 
 
 def merge(model: Any) -> Any:

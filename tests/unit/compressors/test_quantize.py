@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -11,17 +12,21 @@ import numpy as np
 import pytest
 import torch
 
+from hftune import cli
 from hftune.asking.decoding import Decoding
+from hftune.asking.protocol import RequestError
 from hftune.compressors import quantize
 from hftune.compressors._linear_gpt2 import with_linear_layers
 from hftune.compressors._parent import load_parent
 from hftune.compressors._recipes import compress_recipe
-from hftune.errors import ModelError, RecipeError
+from hftune.errors import ModelError, RecipeError, RunError, UsageError
+from hftune.explainers._request import Explaining
 from hftune.inference.predictor import Predictor
 from hftune.inference.scoring import load_rows, score
 from hftune.modeling import onnx_model, processor
 from hftune.recipe.load import dump_recipe
 from hftune.sharing import parity
+from hftune.sharing.export import export
 
 FORMATS = ("onnx-int8", "torchao-int8", "bf16")
 TEXTS = ["good", "the film was good", "a dull scene .", "we loved it and never a boring plot !"]
@@ -276,3 +281,64 @@ def test_a_graph_refuses_what_it_has_not(quantized: Any, full_run: Path) -> None
     assert "compress.parent" in caught.value.hint
     with pytest.raises(ModelError, match="no word vectors"):
         predictor.loaded.model.get_input_embeddings()
+
+
+@pytest.mark.parametrize("wanted", ["onnx-int8", "torchao-int8"])
+def test_what_cannot_be_made_of_int8_weights_is_refused(
+    quantized: Any, full_run: Path, wanted: str, tmp_path: Path
+) -> None:
+    from hftune.inference.loading import auto_class, load_run
+    from hftune.modeling.loading import load_model
+    from hftune.recipe.schema import ModelSection
+
+    run = quantized(full_run, wanted)
+    with pytest.raises(RunError, match="nothing smaller can be made"):
+        load_parent(compress_recipe(run, "quantize"), CPU)
+    with pytest.raises(UsageError, match="cannot be exported to onnx") as caught:
+        export(run, None, "onnx", tmp_path / "out", 10, quiet)
+    assert "the run that it was made from" in caught.value.hint
+    assert not (tmp_path / "out").exists()
+    section = ModelSection(id=str(run / "model"))
+    with pytest.raises(ModelError, match="which cannot learn"):
+        load_model(auto_class("text-classification"), section, run / "model", load_run(run).tokenizer, {})
+
+
+def test_bf16_weights_are_exported_as_they_are(
+    quantized: Any, full_run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import safetensors
+
+    run = quantized(full_run, "bf16")
+    for native in (True, False):
+        monkeypatch.setattr(processor, "computes_bf16", lambda device, native=native: native)
+        found = export(run, None, "transformers", tmp_path / str(native), 10, quiet)
+        assert found.parity.agreed == found.parity.rows
+        with safetensors.safe_open(tmp_path / str(native) / "model.safetensors", "pt") as file:
+            assert {file.get_tensor(name).dtype for name in file.keys()} == {torch.bfloat16}  # noqa: SIM118
+    assert export(run, None, "onnx", tmp_path / "onnx", 10, quiet).parity.difference < 1e-3
+
+
+@pytest.mark.parametrize("wanted", ["onnx-int8", "torchao-int8"])
+def test_a_model_without_gradients_is_explained_by_ablation_where_nobody_says(
+    quantized: Any, full_run: Path, wanted: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    run = str(quantized(full_run, wanted))
+    assert cli.run(["explain", run, "the film was good", "--json"]) == 0
+    assert [one["method"] for one in json.loads(capsys.readouterr().out)["methods"]] == ["ablation"]
+    assert cli.run(["explain", run, "the film was good", "--method", "integrated-gradients"]) == 2
+    said = capsys.readouterr().err
+    assert "integrated-gradients needs gradients" in said
+    assert "ablation and lime and shap" in said
+    assert cli.run(["explain", run, "the film was good", "--method", "counterfactual", "--json"]) == 0
+    assert "counterfactuals" in json.loads(capsys.readouterr().out)
+
+
+def test_the_worker_explains_a_model_without_gradients(quantized: Any, full_run: Path) -> None:
+    predictor = Predictor.load(quantized(full_run, "onnx-int8"))
+    asked = {"text": "the film was good"}
+    found = Explaining().answer(predictor, asked, quiet, lambda: False)
+    assert found is not None
+    assert [one["method"] for one in found["methods"]] == ["ablation"]
+    with pytest.raises(RequestError, match="needs gradients") as caught:
+        Explaining().answer(predictor, {**asked, "methods": ["integrated-gradients"]}, quiet, lambda: False)
+    assert caught.value.code == "not-available"
