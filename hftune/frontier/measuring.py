@@ -13,9 +13,9 @@ data}` and then `done`, or `error` with code, message, hint. The first event bel
 | meter      |                            | works: is energy told from now on                                         |
 
 `count` questions from the `first` on are asked, again from the beginning where there are too few: by latency one at a
-time, by throughput many at once. A generator's seconds are those of a token after the first, one an answer: so one that
-ends early is not charged with more of the prompt. Who wants a warm model asks it once before; who wants the memory of
-the model alone asks for it before the meter, which needs some, too.
+time, by throughput many at once. A generator writes as many tokens to every prompt, whose seconds are divided by them:
+one that likes to end early is charged with no more of the prompt. Who wants a warm model asks it once before; who
+wants the memory of the model alone asks for it before the meter, which needs some, too.
 """
 
 from __future__ import annotations
@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from hftune.energy.usage import Usage
     from hftune.inference.predictor import Predictor
 
+TOKEN = "token"
 BATCH = 32  # texts at once
 SCORED_AT_ONCE = 8  # of a generator: its logits are large, tokens x vocabulary
 ANSWER_TOKENS = 16
@@ -55,13 +56,15 @@ class Measuring:
         self._held = held
         self._spent: Callable[[], Usage | None] = _nothing
         self._questions: list[Question] = []
+        if self.unit == TOKEN:
+            predictor.loaded.model.generation_config.min_new_tokens = ANSWER_TOKENS
 
     @property
     def unit(self) -> str:
         """What is counted: text, or of a generator token."""
         from hftune.inference.predictor import GENERATES
 
-        return "token" if self.predictor.task == GENERATES else "text"
+        return TOKEN if self.predictor.task == GENERATES else "text"
 
     def answer(self, op: str, body: Mapping[str, Any]) -> dict[str, Any]:
         """Return the data of a request's result; raises RequestError for one that is none."""
@@ -92,18 +95,14 @@ class Measuring:
         return [self._questions[place % len(self._questions)] for place in range(first, first + count)]
 
     def _latency(self, questions: list[Question]) -> dict[str, Any]:
-        seconds: list[float] = []
-        whole: list[float] = []
-        answers = []
+        seconds, answers = [], []
         began = time.perf_counter()
         for question in questions:
             before = time.perf_counter()
-            answer, rate = self._ask(question)
-            whole.append(time.perf_counter() - before)
-            seconds += [whole[-1] if rate is None else 1 / rate] if rate != 0 else []
+            units, answer = self._ask(question)
+            seconds.append((time.perf_counter() - before) / units)
             answers.append(answer)
-        # Where no answer has a second token, the first is all that there is to tell.
-        return {"seconds": seconds or whole, "total": time.perf_counter() - began, "answers": answers}
+        return {"seconds": seconds, "total": time.perf_counter() - began, "answers": answers}
 
     def _throughput(self, questions: list[Question]) -> dict[str, Any]:
         used_before = self._spent()
@@ -120,22 +119,19 @@ class Measuring:
             "how": used.how if used is not None else "",
         }
 
-    def _ask(self, question: Question) -> tuple[Any, float | None]:
-        """Return the answer to a question asked alone; of a generator also tokens a second after the first, 0 if none.
-
-        None of others, of which the whole time counts.
-        """
+    def _ask(self, question: Question) -> tuple[int, Any]:
+        """Return how many units a question asked alone is, and the answer."""
         from hftune.inference.predictor import CLASSIFIES, FILLS
 
         text, pair, prompt = question
         if self.predictor.task == CLASSIFIES:
             (prediction,) = self.predictor.classify([text], 1, None if pair is None else [pair])
-            return prediction.answer, None
+            return 1, prediction.answer
         if self.predictor.task == FILLS:
             (filling,) = self.predictor.fill([text], 1, 1)
-            return filling.masks[0][0][0], None
+            return 1, filling.masks[0][0][0]
         written = self.predictor.generate(prompt, GREEDY)
-        return written.text, written.tokens_per_second if written.tokens > 1 else 0.0
+        return max(1, written.tokens), written.text
 
     def _ask_many(self, questions: list[Question]) -> int:
         """Ask many at once; return how many units they are."""

@@ -13,7 +13,10 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.compressors._comparison import Answered, answered, beside
 from hftune.inference.predictor import Predictor
+from hftune.inference.sizes import base_bytes
 from hftune.inference.statistics import Interval
+from hftune.recipe.load import load_recipe
+from hftune.runs import layout
 from hftune.runs.compression import Comparison
 
 if TYPE_CHECKING:
@@ -56,7 +59,10 @@ class Quality:
 
 @dataclass(frozen=True)
 class Judged:
-    """A model on all held-out splits by name, with its weights and those of the parent."""
+    """A model on all held-out splits by name; how many weights it and the parent have, and their sizes on disk.
+
+    Of a parent that is an adapter the base counts, which it is nothing without; what is made of it is whole.
+    """
 
     by_split: dict[str, Quality]
     parameters: int
@@ -83,7 +89,7 @@ class Judge:
             one.parameters,
             one.parent_parameters,
             one.bytes,
-            one.parent_bytes,
+            one.parent_bytes + base_bytes(load_recipe(self._parent / layout.RECIPE), self._parent),
         )
 
     def _ask(self, run: Path) -> dict[str, Answered]:

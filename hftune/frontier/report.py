@@ -107,9 +107,8 @@ def _speed_table(results: Sequence[Result]) -> list[str]:
     if not known:
         return []
     unit = known[0][2].unit
-    alone = "after the first, ms a token" if unit == "token" else f"alone, ms a {unit}"
     lines = [
-        f"{'':{NAME + 3}} {alone:<29}  {'in batches, ' + unit + 's/s':<28}".rstrip(),
+        f"{'':{NAME + 3}} {'alone, ms a ' + unit:<29}  {'in batches, ' + unit + 's/s':<28}".rstrip(),
         f"{'':3}{'model':{NAME}} {'p50':>6} {'p95':>6} {'x the parent':>15}  {'rate':>10} {'x the parent':>16}",
     ]
     for number, name, cost in known:

@@ -9,20 +9,15 @@ from typing import Any
 import numpy as np
 
 from hftune.errors import DataError
-from hftune.inference.loading import ADAPTER_CONFIG
 from hftune.inference.predictor import Predictor
+from hftune.inference.sizes import base_bytes, model_bytes
 from hftune.inference.statistics import Array
 from hftune.ladder.folder import Result
 from hftune.ladder.rows import Rows
 from hftune.ladder.rungs import Trial
-from hftune.modeling.resolve import resolve_model
-from hftune.recipe.schema import Recipe
-from hftune.runs import layout
 from hftune.runs.events import Event
 from hftune.runs.made import active_seconds
 from hftune.runs.reader import read_events
-
-WEIGHTS = ("*.safetensors", "*.bin")
 
 
 def result_of(trial: Trial, run: Path, rows: Rows, logits: Array) -> Result:
@@ -37,8 +32,8 @@ def result_of(trial: Trial, run: Path, rows: Rows, logits: Array) -> Result:
         seconds=active_seconds(events),
         parameters_trained=int(plan.get("trainable_parameters") or 0),
         parameters=int(plan.get("parameters") or 0),
-        bytes=_size(run / layout.MODEL, ("*",)),
-        base_bytes=_base_bytes(trial.recipe, run),
+        bytes=model_bytes(run),
+        base_bytes=base_bytes(trial.recipe, run),
         metrics=dict(rows.figures("test", logits)),
         detail=_ended(events),
     )
@@ -56,15 +51,3 @@ def _ended(events: Sequence[Event]) -> dict[str, Any]:
     """Return at which step the best model was found, and how many steps were taken."""
     result = next((event.data for event in reversed(events) if event.kind == "result"), {})
     return {name: result[name] for name in ("best_step", "global_step") if name in result}
-
-
-def _base_bytes(recipe: Recipe, run: Path) -> int:
-    """Return the size of the pretrained weights that a run's model is nothing without; 0 when it is whole."""
-    if not (run / layout.MODEL / ADAPTER_CONFIG).is_file():
-        return 0
-    return _size(resolve_model(recipe.model, tokenizer=False).folder, WEIGHTS)
-
-
-def _size(folder: Path, patterns: Sequence[str]) -> int:
-    paths = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
-    return sum(path.stat().st_size for path in paths)

@@ -288,6 +288,24 @@ def test_a_run_that_is_not_finished_has_no_frontier(parent: Path, capsys: pytest
     assert "has no finished model yet" in capsys.readouterr().err
 
 
+def test_an_adapter_weighs_as_much_as_the_base_that_it_stands_on(
+    tmp_path: Path,
+    tiny_bert_folder: Path,
+    tiny_reviews: Path,
+    unmeasured_speed: list[list[str]],
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    data = {"files": str(tiny_reviews), "max_length": 32, "test_share": 0.3}
+    method = {"name": "lora", "r": 4}
+    run = train(write_recipe(tmp_path, "adapter", str(tiny_bert_folder), data, method=method), tmp_path / "runs")
+    capsys.readouterr()
+    assert frontier(run, "--only", "bf16", "--json") == 0
+    record = found(capsys)
+    parent, half = record["models"]
+    assert parent["bytes"] > (tiny_bert_folder / "model.safetensors").stat().st_size > half["bytes"]
+    assert record["recommended"] == "bf16"
+
+
 def test_a_writer_of_texts_is_told_by_its_perplexity(
     tmp_path: Path, tiny_gpt2_folder: Path, unmeasured_speed: list[list[str]], capsys: pytest.CaptureFixture[str]
 ) -> None:
