@@ -80,7 +80,8 @@ def read_comparison(run: Path) -> Comparison | None:
 
 
 def _hundredths(value: float | None) -> str:
-    return "?" if value is None else f"{100 * value:.1f}"
+    # + 0.0: no minus sign before a zero.
+    return "?" if value is None else f"{round(100 * value, 1) + 0.0:.1f}"
 
 
 def _share(value: float | None) -> str:

@@ -49,6 +49,11 @@ def test_a_language_models_loss_is_a_share_more() -> None:
     assert found.tell_loss() == "1.8% more (0.1 to 3.6)"
 
 
+def test_nothing_lost_has_no_sign() -> None:
+    found = Comparison.from_dict({**FOUND.to_dict(), "loss": {"value": -0.0001, "low": -0.0004, "high": 0.0004}})
+    assert found.tell_loss() == "0.0 points less (0.0 to 0.0)"
+
+
 def test_a_run_tells_it_as_it_comes() -> None:
     line, level = line_of(event(), Following())
     assert (line, level) == ("beside its parent on test: accuracy 1.8 points less (0.1 to 3.6)", "strong")
