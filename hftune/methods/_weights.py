@@ -44,13 +44,19 @@ def open_modes(folder: Path) -> None:
 
 
 def silent_save(model: Any, folder: Path) -> None:
-    """Call `save_pretrained` as safetensors without its progress bar."""
+    """Call `save_pretrained` as safetensors without its progress bar.
+
+    Quantized weights are written under the names that the model has: transformers cannot tell any older ones of them.
+    """
     from transformers.utils import logging as transformers_logging
 
     bars = transformers_logging.is_progress_bar_enabled()
     transformers_logging.disable_progress_bar()
     try:
-        model.save_pretrained(folder)
+        if getattr(model, "hf_quantizer", None) is not None:
+            model.save_pretrained(folder, save_original_format=False)
+        else:
+            model.save_pretrained(folder)
     finally:
         if bars:
             transformers_logging.enable_progress_bar()

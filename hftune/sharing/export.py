@@ -22,7 +22,7 @@ from hftune.sharing.model_card import TITLE
 from hftune.sharing.own_code import refuse_own_code
 from hftune.sharing.parity import Kind, Parity
 from hftune.sharing.repository import OWN_MODULES, File, files_of, fresh_folder, write_model
-from hftune.sharing.usage import onnx_lines
+from hftune.sharing.usage import ONNX_REQUIREMENTS, onnx_lines
 
 Note = Callable[[str], None]
 
@@ -96,7 +96,7 @@ def _onnx_card(name: str, predictor: Predictor, limit: int, found: Parity) -> st
     lines = block(onnx_lines(predictor.task, limit), "python")
     return (
         f"# {text(name)}, as ONNX\n\nInputs: int64 [texts, tokens], padded on the right. Output: logits.\n\n"
-        f"`pip install onnxruntime transformers`\n\n{lines}\n\n## Checked\n\n{block(chr(10).join(found.lines()), '')}\n"
+        f"`{ONNX_REQUIREMENTS}`\n\n{lines}\n\n## Checked\n\n{block(chr(10).join(found.lines()), '')}\n"
     )
 
 

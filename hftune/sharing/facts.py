@@ -6,25 +6,28 @@ import json
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from hftune import starters
 from hftune.errors import HftuneError
 from hftune.inference.predictor import CLASSIFIES
 from hftune.modeling.loading import count_parameters
 from hftune.recipe.paths import public_name
-from hftune.recipe.schema import DataSection, Recipe
+from hftune.recipe.schema import Choice, DataSection, Recipe
 from hftune.runs import layout
+from hftune.runs.compression import Comparison, read_comparison
 from hftune.runs.consumption import Consumed, consumed
 from hftune.runs.events import Event
 from hftune.runs.reader import read_events
 from hftune.tasks._answers import negative_label
 
 if TYPE_CHECKING:
+    from hftune.inference.loading import LoadedRun
     from hftune.inference.predictor import Predictor
     from hftune.inference.scoring import Score
 
 Note = Callable[[str], None]
+Kept = Literal["float32", "bfloat16", "torchao-int8", "onnx-int8"]
 NOT_PUBLISHED = "not published"
 
 
@@ -34,7 +37,8 @@ class Facts:
 
     `score` is None when the rows to score it on are not at hand. `figures`: metrics.json, of the finished model
     alone. `plan`: the run's plan event. `seconds`: of all attempts, from the first event of each to its last.
-    `consumed`: the energy of all attempts, None where no meter told.
+    `consumed`: the energy of all attempts, None where no meter told. `kept`: the format of the weights; `compared`: of
+    a compressed run, how it does beside its parent.
     """
 
     run: str
@@ -52,6 +56,8 @@ class Facts:
     model_type: str
     score: Score | None = None
     consumed: Consumed | None = None
+    kept: Kept = "float32"
+    compared: Comparison | None = None
 
 
 def gather(predictor: Predictor, note: Note) -> Facts:
@@ -80,7 +86,22 @@ def gather(predictor: Predictor, note: Note) -> Facts:
         model_type=str(loaded.model.config.model_type),
         score=_score(predictor, environment.get("data"), note),
         consumed=consumed(events),
+        kept=kept_as(loaded),
+        compared=None if recipe.compress is None else read_comparison(run),
     )
+
+
+def kept_as(loaded: LoadedRun) -> Kept:
+    """Return the format that a run's weights are kept in."""
+    from hftune.modeling.loading import computes_in_int8
+    from hftune.modeling.onnx_model import is_onnx
+
+    if is_onnx(loaded.model):
+        return "onnx-int8"
+    if computes_in_int8(loaded.model):
+        return "torchao-int8"
+    kept = str(getattr(loaded.model.config, "dtype", "")).removeprefix("torch.")
+    return "bfloat16" if loaded.recipe.compress is not None and kept == "bfloat16" else "float32"
 
 
 def data_name(data: DataSection) -> str:
@@ -112,9 +133,20 @@ def public_recipe(recipe: Recipe) -> Recipe:
         update={
             "model": model.model_copy(update=names),
             "data": data.model_copy(update={"files": files, "rows": rows}),
+            "compress": _without_folders(recipe.compress),
             "hub": None,
         }
     )
+
+
+def _without_folders(compress: Choice | None) -> Choice | None:
+    """Return what a compressor is told with the last parts of paths alone: its parent, files of texts."""
+    if compress is None:
+        return None
+    named = {
+        key: Path(value).name for key, value in compress.options.items() if key in ("parent", "unlabelled") and value
+    }
+    return Choice(name=compress.name, options={**compress.options, **named})
 
 
 def _score(predictor: Predictor, trained_on: str | None, note: Note) -> Score | None:

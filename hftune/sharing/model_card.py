@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 from hftune.figures import count, duration, figure, many
 from hftune.recipe.load import dump_recipe
@@ -12,7 +13,7 @@ from hftune.runs.consumption import Consumed
 from hftune.sanitize import sanitize
 from hftune.sharing import usage
 from hftune.sharing.base import name_on_hub, public_base
-from hftune.sharing.facts import Facts, data_name, hub_data, public_recipe
+from hftune.sharing.facts import Facts, Kept, data_name, hub_data, public_recipe
 from hftune.sharing.markdown import block, table, text
 from hftune.starters import is_starter
 from hftune.tasks._labels import MULTI, REGRESSION
@@ -42,10 +43,11 @@ def model_card(facts: Facts, published: Published, loading: usage.Loading) -> st
         _title(facts, published),
         "## How to load it\n\n"
         f"`{usage.requirements(loading)}`"
-        + (" (and `pip install hftune`: the architecture is its own)" if loading.imports else "")
+        + (" (and `pip install hftune`: the architecture is its own)" if _is_own(loading) else "")
         + "\n\n"
         + block(usage.lines(loading), "python"),
         "## How good it is\n\n" + "\n\n".join(_quality(facts)),
+        *_compression(facts),
         "## Data\n\n" + "\n\n".join(_data(facts)),
         "## Training\n\n" + "\n\n".join(_training(facts, published)),
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(facts)),
@@ -86,10 +88,14 @@ def _metadata(facts: Facts, published: Published) -> str:
         license=published.licence,
         base_model=base,
         base_model_relation=relation,
-        library_name="peft" if published.weights == "adapter" else "transformers",
+        library_name="peft"
+        if published.weights == "adapter"
+        else "onnx"
+        if facts.kept == "onnx-int8"
+        else "transformers",
         pipeline_tag=recipe.task.name,
         datasets=[hub_data(recipe.data)] if hub_data(recipe.data) else None,
-        tags=["hftune", *([recipe.method.name] if recipe.method.name != "full" else [])],
+        tags=["hftune", *_tags(facts)],
         eval_results=results or None,
         co2_eq_emissions=None if used is None else _emissions(facts, used),
     )
@@ -129,7 +135,7 @@ def _title(facts: Facts, published: Published) -> str:
         ("made from", origin),
         ("licence", text(published.licence) if published.licence else "not stated: ask whoever published it"),
         ("parameters", count(facts.parameters)),
-        ("weights", _WEIGHTS[published.weights]),
+        ("weights", f"{_WEIGHTS[published.weights].format(_KEPT[facts.kept])}"),
     ]
     if recipe.description:
         rows.insert(0, ("purpose", text(recipe.description)))
@@ -138,10 +144,41 @@ def _title(facts: Facts, published: Published) -> str:
 
 
 _WEIGHTS = {
-    "whole": "all of them, float32 safetensors",
-    "adapter": "the adapter alone, float32 safetensors: it stands on its base model",
-    "merged": "all of them, float32 safetensors: the adapter was added into its base model",
+    "whole": "all of them, {}",
+    "adapter": "the adapter alone, {}: it stands on its base model",
+    "merged": "all of them, {}: the adapter was added into its base model",
 }
+_KEPT: dict[Kept, str] = {
+    "float32": "float32 safetensors",
+    "bfloat16": "bfloat16 safetensors",
+    "torchao-int8": "safetensors, linear layers in int8 by torchao",
+    "onnx-int8": "an ONNX graph with int8 matrices and embeddings",
+}
+
+
+def _tags(facts: Facts) -> list[str]:
+    recipe = facts.recipe
+    tags = [recipe.method.name] if recipe.method.name != "full" else []
+    return [*tags, recipe.compress.name] if recipe.compress is not None else tags
+
+
+def _is_own(loading: usage.Loading) -> bool:
+    """Whether the lines import an architecture of hftune's: a graph holds it itself."""
+    return bool(loading.imports) and loading.kept != "onnx-int8"
+
+
+def _compression(facts: Facts) -> Iterator[str]:
+    """Yield the section that tells what a compressed model is made of, and what that cost."""
+    compress = facts.recipe.compress
+    if compress is None:
+        return
+    how = str(compress.options.get("format") or compress.name)
+    made = f"Made by {text(compress.name)} ({text(how)})" if how != compress.name else f"Made by {text(compress.name)}"
+    parent = Path(str(compress.options.get("parent", ""))).name
+    said = [f"{made} from the run {text(parent)}." if parent else f"{made}."]
+    if facts.compared is not None and facts.step is None:
+        said.append(block("\n".join(facts.compared.lines()), ""))
+    yield "## Compression\n\n" + "\n\n".join(said)
 
 
 def _method(facts: Facts) -> str:

@@ -16,6 +16,7 @@ from hftune import methods
 from hftune.errors import HftuneError, UsageError
 from hftune.inference.predictor import Predictor
 from hftune.methods import full
+from hftune.modeling import onnx_graph
 from hftune.modeling.from_hub import VOCABULARIES
 from hftune.sharing import parity
 from hftune.sharing.base import known_licence, name_on_hub, public_base
@@ -38,6 +39,7 @@ _ALLOWED = frozenset(
         "generation_config.json",
         "model.safetensors",
         "model.safetensors.index.json",
+        onnx_graph.NAME,
         "adapter_config.json",
         "adapter_model.safetensors",
         *VOCABULARIES,
@@ -222,4 +224,5 @@ def _loading(predictor: Predictor, facts: Facts, published: Published) -> Loadin
         chats=recipe.data.messages is not None,
         prompt=recipe.data.prompt or "",
         mask=predictor.mask or "",
+        kept=facts.kept,
     )

@@ -8,10 +8,12 @@ from dataclasses import dataclass
 from typing import Literal
 
 from hftune.recipe.schema import template_columns
+from hftune.sharing.facts import Kept
 from hftune.sharing.parity_process import CLASSES
 
 Weights = Literal["whole", "adapter", "merged"]
 
+ONNX_REQUIREMENTS = "pip install onnxruntime transformers"  # which brings huggingface_hub
 _NAMES = {"text-classification": "classifier", "text-generation": "generator", "fill-mask": "filler"}
 
 
@@ -34,10 +36,13 @@ class Loading:
     chats: bool = False
     prompt: str = ""
     mask: str = ""
+    kept: Kept = "float32"
 
 
 def lines(loading: Loading) -> str:
     """Return the lines, which run as they stand."""
+    if loading.kept == "onnx-int8":
+        return onnx_lines(loading.task, loading.max_length, loading.repo)
     name = _NAMES[loading.task]
     head = [f"import {module}  # pip install hftune" for module in loading.imports]
     if loading.weights == "adapter":
@@ -53,7 +58,10 @@ def lines(loading: Loading) -> str:
 
 def requirements(loading: Loading) -> str:
     """Return what to install for them."""
-    return "pip install torch transformers" + (" peft" if loading.weights == "adapter" else "")
+    if loading.kept == "onnx-int8":
+        return ONNX_REQUIREMENTS
+    more = " torchao" if loading.kept == "torchao-int8" else " peft" if loading.weights == "adapter" else ""
+    return f"pip install torch transformers{more}"
 
 
 def _adapter_lines(loading: Loading, name: str) -> list[str]:
@@ -96,25 +104,32 @@ def _s(value: str) -> str:
     return json.dumps(value, ensure_ascii=False).encode("ascii", "backslashreplace").decode()
 
 
-def onnx_lines(task: str, max_length: int) -> str:
-    """Return lines that ask an ONNX export, in its folder, with onnxruntime and a tokenizer."""
+def _inside(name: str, repo: str) -> str:
+    """Return the Python that names a file of the folder."""
+    return f'f"{{folder}}/{name}"' if repo else _s(name)
+
+
+def onnx_lines(task: str, max_length: int, repo: str = "") -> str:
+    """Return lines that ask an ONNX graph with onnxruntime and a tokenizer, in its folder or of a `repo` on the Hub."""
     last = {
         "text-classification": "print(names, logits)  # a softmax makes shares of them, of a single one a sigmoid",
         "text-generation": "print(tokenizer.decode(logits[0, -1].argmax()))  # the likeliest next token",
         "fill-mask": "print(tokenizer.decode(logits[0, inputs['input_ids'][0] == tokenizer.mask_token_id].argmax(-1)))",
     }[task]
     asked = {"fill-mask": 'f"This is a {tokenizer.mask_token} text."'}.get(task, _s("A text to judge."))
-    names = 'names = json.load(open("config.json"))["id2label"]'
+    names = f'names = json.load(open({_inside("config.json", repo)}))["id2label"]'
     classifies = task == "text-classification"
     return "\n".join(
         [
             *(["import json", ""] if classifies else []),
             "import onnxruntime",
+            *(["from huggingface_hub import snapshot_download"] if repo else []),
             "from transformers import AutoTokenizer",
             "",
-            'tokenizer = AutoTokenizer.from_pretrained(".")',
+            *([f"folder = snapshot_download({_s(repo)})"] if repo else []),
+            f"tokenizer = AutoTokenizer.from_pretrained({'folder' if repo else _s('.')})",
             *([names] if classifies else []),
-            'session = onnxruntime.InferenceSession("model.onnx")',
+            f"session = onnxruntime.InferenceSession({_inside('model.onnx', repo)})",
             f'inputs = tokenizer([{asked}], truncation=True, max_length={max_length}, return_tensors="np")',
             "logits = session.run(None, {one.name: inputs[one.name] for one in session.get_inputs()})[0]",
             last,

@@ -24,9 +24,9 @@ from hftune.explainers._request import Explaining
 from hftune.inference.predictor import Predictor
 from hftune.inference.scoring import load_rows, score
 from hftune.modeling import onnx_model, processor
-from hftune.recipe.load import dump_recipe
 from hftune.sharing import parity
 from hftune.sharing.export import export
+from tests.unit.compressors.quantized import make, write
 
 FORMATS = ("onnx-int8", "torchao-int8", "bf16")
 TEXTS = ["good", "the film was good", "a dull scene .", "we loved it and never a boring plot !"]
@@ -37,13 +37,6 @@ def quiet(_: str) -> None:
     return None
 
 
-def make(run: Path, wanted: str, note: Callable[[str], None] = quiet) -> Any:
-    recipe = compress_recipe(run, "quantize", [f"compress.format={wanted}"])
-    parent = load_parent(recipe, CPU)
-    quantize.check(recipe.compress.config, recipe, parent.model.config)
-    return recipe, parent, quantize.make(recipe, parent, None, None, note)
-
-
 @pytest.fixture(scope="session")
 def quantized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str], Path]:
     """Return a function that makes a quantized run of a run, as the pipeline leaves it; once for each."""
@@ -51,12 +44,8 @@ def quantized(tmp_path_factory: pytest.TempPathFactory) -> Callable[[Path, str],
 
     def once(run: Path, wanted: str) -> Path:
         if (run, wanted) not in made:
-            recipe, parent, small = make(run, wanted)
             folder = tmp_path_factory.mktemp("quantized") / f"{run.name}-{wanted}"
-            (folder / "model").mkdir(parents=True)
-            (folder / "recipe.yaml").write_text(dump_recipe(recipe))
-            small.save(folder / "model")
-            parent.loaded.tokenizer.save_pretrained(folder / "model")
+            write(run, wanted, folder)
             made[run, wanted] = folder
         return made[run, wanted]
 
