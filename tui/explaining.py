@@ -16,7 +16,7 @@ from hftune.errors import HftuneError
 
 from .answers import Answer, Explanation
 from .link import Link
-from .methods import FIRST, NONE, TITLES
+from .methods import FIRST, NONE, TITLES, WITHOUT_GRADIENTS
 
 if TYPE_CHECKING:
     from .asking import Session
@@ -48,13 +48,14 @@ class Explaining:
 
     def __init__(self, session: Session, link: Callable[[], Link | None]) -> None:
         self.method = FIRST  # by which answers are explained, NONE for not at all
+        self._chosen = False  # by a person, who is told what a model cannot; else it is one that the model can
         self._session, self._link, self._lock = session, link, session.lock
         self._making: _Making | None = None
         self._said: tuple[str, ...] = ()  # what could not be explained, and why: said once
 
     def choose(self, method: str) -> bool:
         """Explain answers by `method` from now on, NONE for not at all; tell whether the last one is as well."""
-        self.method = method
+        self.method, self._chosen = method, True
         return self.explain_last(by_hand=True)
 
     def explain_last(self, *, by_hand: bool = False) -> bool:
@@ -67,14 +68,20 @@ class Explaining:
             if answer.prediction is None or answer.model != main.target.name:
                 return False
             self.cancel()
-            before, answer.method = answer.method, self.method
+            method = self._method(link, answer)
+            before, answer.method = answer.method, method
             known = answer.explanation
-            if self.method != NONE and (known is None or (known.failed and by_hand)):
-                explanation = answer.explanations[self.method] = Explanation(self.method, words=TITLES[self.method])
+            if method != NONE and (known is None or (known.failed and by_hand)):
+                explanation = answer.explanations[method] = Explanation(method, words=TITLES[method])
                 self._making = making = _Making(link, answer, last.text, explanation, before, by_hand)
                 link.put(lambda client: self._make(client, making))
             self._show(answer)
             return True
+
+    def _method(self, link: Link, answer: Answer) -> str:
+        conversation = link.conversations.get(answer.slot)
+        lacks = conversation is not None and conversation.model.get("gradients") is False
+        return WITHOUT_GRADIENTS if lacks and not self._chosen and self.method == FIRST else self.method
 
     def cancel(self) -> bool:
         """Let go of the explanation that is being made, and tell whether there was one."""

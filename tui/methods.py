@@ -14,6 +14,7 @@ TITLES = {
     COUNTERFACTUAL: "counterfactuals",
 }  # fmt: skip
 FIRST = next(iter(TITLES))
+WITHOUT_GRADIENTS = "ablation"  # the first of a model that has none: its weights are int8
 OFF = "off"
 WORDS = (*TITLES, OFF)
 

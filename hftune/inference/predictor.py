@@ -123,7 +123,7 @@ class Predictor:
 
     def describe(self) -> dict[str, Any]:
         """Return what a program wants to know of the model, as JSON holds it."""
-        from hftune.modeling.loading import count_parameters
+        from hftune.modeling.loading import computes_in_int8, count_parameters
 
         model, recipe = self.loaded.model, self.loaded.recipe
         return {
@@ -140,6 +140,7 @@ class Predictor:
             "base": recipe.model.id or recipe.model.architecture,
             "method": recipe.method.name,
             "parameters": count_parameters(model),
+            "gradients": not computes_in_int8(model),
             "device": str(model.device),
             "max_length": recipe.data.max_length,
             "context": self.context,

@@ -49,7 +49,8 @@ class FakeModel:
             "task": task, "labels": self.about.get("labels", ["negative", "positive"]) if classifies else [],
             "problem_type": self.about.get("problem_type"), "style": self.about.get("style", "chat"),
             "mask": "[MASK]" if task == "fill-mask" else None, "pairs": self.about.get("pairs", False), "base": "tiny",
-            "method": "full", "parameters": 1234, "device": "cpu", "max_length": 64, "context": 64, "load_seconds": 1.0,
+            "method": "full", "parameters": 1234, "gradients": self.about.get("gradients", True), "device": "cpu",
+            "max_length": 64, "context": 64, "load_seconds": 1.0,
         }  # fmt: skip
 
     def classify(

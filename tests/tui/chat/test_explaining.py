@@ -68,6 +68,18 @@ def test_the_last_of_several_texts_is_explained_once_none_waits(chat: Any, sessi
     assert asked_for(cls_run) == ["integrated-gradients three"]
 
 
+def test_a_model_without_gradients_is_explained_by_what_needs_none(chat: Any, session: Session, tmp_path: Path) -> None:
+    about = {"task": "text-classification", "gradients": False}
+    run = Path(chat.fake_run(tmp_path, "int8-20260102-000000-c3d4", **about))
+    session.open(Target(run))
+    session.ask("one")
+    chat.settled(session)
+    chat.until(lambda: last(session).explanation and last(session).explanation.record)
+    session.explaining.choose("lime")
+    chat.until(lambda: last(session).method == "lime" and last(session).explanation.record)
+    assert asked_for(run) == ["ablation one", "lime one"]
+
+
 def test_a_new_text_never_waits_for_an_explanation(chat: Any, session: Session, cls_run: Path) -> None:
     session.open(Target(cls_run))
     session.ask("endless")
