@@ -52,11 +52,12 @@ truncated. answer: text (all `token` texts joined), finish_reason (stop, length,
 seconds, tokens_per_second, time_to_first_token (s), seed (null when greedy), notes: [text] (what did not fit).
 description: run, step, is_base, untrained_head (true: a base without the head that training gives it, so that its
 answers come from random weights), task, labels, problem_type, style (chat, completion, text, null), mask (the token
-that stands for a word to be guessed; null), pairs (takes two texts each), base, method, parameters, gradients
-(false: its weights are int8), device, max_length, context, load_seconds. explanation: what `hftune explain --json`
-prints (explainers/_explanation.py): text, label, share, words, spans, pieces, owners, methods: [{method, title, values, faithfulness, …}], chance, best, agreement,
-notes. Asked of it by `methods`: integrated-gradients (the default), others that `hftune explain` has, counterfactual;
-this adds counterfactuals: {text, label, share, found: [{text, edits, label, share}]}, and alone gives nothing else.
+that stands for a word to be guessed; null), pairs (takes two texts each), base, method, parameters, gradients (false:
+its weights are int8), device, max_length, context, load_seconds. explanation: what `hftune explain --json` prints
+(explainers/_explanation.py): text, label, share, words, spans, pieces, owners, methods: [{method, title, values,
+faithfulness, …}], chance, best, agreement, notes. Asked of it by `methods`: integrated-gradients (the default), others
+that `hftune explain` has, counterfactual; this adds counterfactuals: {text, label, share, found: [{text, edits, label,
+share}]}, and alone gives nothing else.
 Of a generator (methods: ablation, the default, integrated-gradients): kind "generation", prompt, answer, share, words,
 spans, pieces, owners, answer_words, answer_spans, answer_tokens: [{piece, log_probability, owner}], methods (each with
 by_token: [tokens][words]), chance, best, agreement, notes.
