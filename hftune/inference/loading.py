@@ -38,8 +38,8 @@ def _quiet(_: str) -> None:
 class LoadedRun:
     """A run's model, ready to be asked: in evaluation mode, on its device.
 
-    It computes in fp32, but for one that was made smaller: that is an ONNX graph, has int8 weights, or computes in bf16
-    where the device does so in hardware.
+    It computes in fp32, but for one that was made smaller: that is an ONNX graph or has int8 weights, both on the CPU,
+    or computes in bf16 where the device does so in hardware.
     `step` None: the finished model, or with `is_base` the one that the run began from, before any tuning.
     """
 
@@ -146,9 +146,11 @@ def _parent(recipe: Recipe, run: Path) -> Path:
 def _ready(model: PreTrainedModel, device: str) -> PreTrainedModel:
     import torch
 
+    from hftune.modeling.loading import computes_in_int8
     from hftune.modeling.processor import computes_bf16
 
-    model.to(device).eval()
+    # Accelerators multiply int8 of some shapes alone; what is made for processors is computed there.
+    model.to("cpu" if computes_in_int8(model) else device).eval()
     if model.dtype == torch.bfloat16 and not computes_bf16(model.device):
         model.float()
     model.requires_grad_(False)

@@ -106,8 +106,9 @@ def _outputs(
 
     The longest texts come first: if memory does not suffice, it shows at once.
     """
+    device = getattr(model, "device", accelerator.device)  # a model in int8 stays on the CPU
     order = np.argsort(-np.asarray(prepared.splits[split]["length"]), kind="stable")
     for start in range(0, len(order), batch_size):
         on_batch(start, len(order))
         batch = fetch(prepared, split, order[start : start + batch_size])
-        yield forward(model, batch, precision, accelerator.device)
+        yield forward(model, batch, precision, device)
