@@ -76,6 +76,12 @@ def choose_rungs(wanted: str | None, recipe: Recipe) -> tuple[list[str], list[st
     if recipe.data.text_pair is not None:
         message = "a ladder compares models of one text; its LSTM and its TF-IDF read no pairs"
         raise RecipeError([Problem("data.text_pair", message)])
+    if recipe.compress is not None:
+        message = "a ladder trains models on the recipe's labels; this recipe makes a finished run's model smaller"
+        hint = (
+            "Climb with the parent's recipe; `hftune compress RUN --frontier` compares ways to make its model smaller."
+        )
+        raise RecipeError([Problem("compress", message, hint)])
     names = list(RUNGS) if wanted is None else [name.strip() for name in wanted.split(",") if name.strip()]
     for name in names:
         if name not in RUNGS:

@@ -5,12 +5,14 @@
 Both begin with the same of the parent's layers and train equally long; the second with `compress.hard_weight=1`, in
 which the parent's answers have no part. Prints test accuracy by seed, the share of the parent's that is kept, and the
 difference with its 95% interval over test rows and seeds (hftune/inference/comparison.py). The runs are kept in
---runs-dir, and what is there is not trained again. About 25 minutes for three seeds on two quiet cores.
+--runs-dir, and those of the same parent and settings are not trained again. About 25 minutes for three seeds on two
+quiet cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import hashlib
 import subprocess
 import sys
 from collections.abc import Sequence
@@ -43,7 +45,7 @@ def main() -> None:
         for seed in arguments.seeds:
             overrides = [f"compress.layers={arguments.layers}", f"compress.hard_weight={hard_weight}"]
             overrides += [f"training.seed={seed}", "compress.max_loss=1", *arguments.set]
-            name = f"{side.replace(' ', '-')}-{arguments.layers}-{seed}"
+            name = student_name(side, arguments.run, overrides)
             student = answers(trained(arguments.run, arguments.runs_dir, name, overrides))
             found.setdefault(side, []).append(student)
             print(f"{side}, seed {seed}: {accuracy(student):.4f}", flush=True)
@@ -57,6 +59,12 @@ def main() -> None:
         f" ({100 * gain.low:+.1f} to {100 * gain.high:+.1f})" if gain.low is not None and gain.high is not None else ""
     )
     print(f"\ndistilled is better by {100 * gain.value:+.1f} points{ends}, 95%, over test rows and seeds")
+
+
+def student_name(side: str, parent: Path, overrides: Sequence[str]) -> str:
+    """Return a name that no student of another parent, or with other settings, has."""
+    made_of = "\n".join([str(parent.resolve()), *overrides])
+    return f"{side.replace(' ', '-')}-{hashlib.sha256(made_of.encode()).hexdigest()[:8]}"
 
 
 def trained(parent: Path, runs_dir: Path, name: str, overrides: Sequence[str]) -> Path:

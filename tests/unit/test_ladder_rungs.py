@@ -119,6 +119,10 @@ def test_what_no_ladder_can_be_made_of_is_refused() -> None:
     pairs = {"rows": [{"text": "a", "other": "c", "label": "b"}], "text_pair": "other"}
     with pytest.raises(RecipeError, match="of one text"):
         choose_rungs(None, parsed(data=pairs))
+    for compress in ({"name": "distill"}, {"name": "quantize"}):
+        with pytest.raises(RecipeError, match="makes a finished run's model smaller") as caught:
+            choose_rungs(None, parsed(compress={**compress, "parent": "/runs/abc"}))
+        assert caught.value.problems[0].key == "compress"
 
 
 def test_seeds_are_whole_numbers_once_each() -> None:
