@@ -121,16 +121,6 @@ def head_groups(model: PreTrainedModel) -> Parts:
     raise RecipeError([Problem("compress.heads", message, hint)])
 
 
-def keep_neurons(model: PreTrainedModel, kept: Sequence[Sequence[int]]) -> PreTrainedModel:
-    """Return a new model whose feed-forward blocks have these neurons alone, for each layer equally many."""
-    return keep_parts(model, neurons(model), kept)
-
-
-def keep_heads(model: PreTrainedModel, kept: Sequence[Sequence[int]]) -> PreTrainedModel:
-    """Return a new model that has these groups of heads alone (heads of one key and value), each layer equally many."""
-    return keep_parts(model, head_groups(model), kept)
-
-
 def keep_parts(model: PreTrainedModel, parts: Parts, kept: Sequence[Sequence[int]]) -> PreTrainedModel:
     """Return a new model of the same class with these parts of each layer, in this order."""
     _check_kept(parts, kept, layer_count(model.config))
@@ -207,4 +197,4 @@ def _is_matrix(module: nn.Module) -> bool:
     return isinstance(weight, torch.Tensor) and weight.dim() == 2 and not isinstance(module, nn.Embedding)
 
 
-__all__ = ["Cut", "Parts", "head_groups", "keep_heads", "keep_neurons", "keep_parts", "neurons"]
+__all__ = ["Cut", "Parts", "head_groups", "keep_parts", "neurons"]

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from hftune.compressors._narrowing import head_groups, keep_heads, keep_neurons, neurons
+from hftune.compressors._narrowing import head_groups, keep_parts, neurons
 from hftune.errors import RecipeError
 
 KINDS = ("bert", "roberta", "distilbert", "gpt2", "llama")
@@ -34,7 +34,7 @@ def test_neurons_that_nobody_hears_are_left_out_and_nothing_changes(models: Any,
     assert parts.count == INNER
     assert [len(modules) for modules in parts.readers(model)] == [1, 1, 1, 1]
     silence_all_but(parts, model, KEPT)
-    small = keep_neurons(model, KEPT)
+    small = keep_parts(model, parts, KEPT)
     assert neurons(small).count == 13
     assert small.num_parameters() < model.num_parameters()
     torch.testing.assert_close(models.logits(small), models.logits(model), rtol=1e-5, atol=1e-5)
@@ -43,8 +43,10 @@ def test_neurons_that_nobody_hears_are_left_out_and_nothing_changes(models: Any,
 def test_neurons_of_three_times_the_width_are_not_taken_for_queries_keys_and_values(models: Any):
     model = models.gpt2(inner=96)  # 3 x 32, as wide as GPT-2's c_attn
     kept = [[*range(layer, 96, 5)][:19] for layer in range(4)]
-    silence_all_but(neurons(model), model, kept)
-    torch.testing.assert_close(models.logits(keep_neurons(model, kept)), models.logits(model), rtol=1e-5, atol=1e-5)
+    parts = neurons(model)
+    silence_all_but(parts, model, kept)
+    small = keep_parts(model, parts, kept)
+    torch.testing.assert_close(models.logits(small), models.logits(model), rtol=1e-5, atol=1e-5)
 
 
 def test_the_width_that_gpt2_s_config_leaves_out_is_four_times_its_own(models: Any):
@@ -53,7 +55,8 @@ def test_the_width_that_gpt2_s_config_leaves_out_is_four_times_its_own(models: A
 
 @pytest.mark.parametrize("kind", KINDS)
 def test_a_narrower_model_is_one_of_its_kind_for_plain_transformers(models: Any, kind: str, tmp_path: Path):
-    small = keep_neurons(getattr(models, kind)(inner=INNER), KEPT)
+    model = getattr(models, kind)(inner=INNER)
+    small = keep_parts(model, neurons(model), KEPT)
     small.save_pretrained(tmp_path)
     assert torch.equal(models.logits(type(small).from_pretrained(tmp_path)), models.logits(small))
 
@@ -64,7 +67,7 @@ def test_heads_that_nobody_hears_are_left_out_and_nothing_changes(models: Any, f
     parts = head_groups(model)
     kept = [[1], [0], [0], [1]] if parts.count == 2 else [[0, 2], [3, 1], [1, 2], [2, 3]]
     silence_all_but(parts, model, kept)
-    small = keep_heads(model, kept)
+    small = keep_parts(model, parts, kept)
     assert small.config.num_attention_heads == 2
     assert small.config.head_dim == model.config.head_dim
     torch.testing.assert_close(models.logits(small), models.logits(model), rtol=1e-5, atol=1e-5)
@@ -135,5 +138,6 @@ def test_layers_that_share_their_weights_cannot_be_narrowed_one_by_one():
     ],
 )
 def test_neurons_that_there_are_not_are_said(models: Any, kept: list[list[int]], message: str):
+    model = models.bert()
     with pytest.raises(RecipeError, match=message):
-        keep_neurons(models.bert(), kept)
+        keep_parts(model, neurons(model), kept)
