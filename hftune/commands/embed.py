@@ -31,6 +31,7 @@ COMPARED = 8  # texts in a table of cosines: more columns than that are no longe
 BAD_ROWS_SHOWN = 20
 CONTEXT_TEXTS = 1000
 NAME = 16
+BASE = "the base model"
 
 
 def execute(arguments: argparse.Namespace, output: Output) -> int:
@@ -310,20 +311,25 @@ def _changed(arguments: argparse.Namespace, predictor: Predictor, output: Output
         found = context_changes(loaded, base, Texts(some, loaded.recipe.data), arguments.top)
     else:
         found = table_changes(loaded, base, Texts(train, loaded.recipe.data), arguments.top)
-    record = found.to_dict()
-    output.emit({"run": str(loaded.path), "base": loaded.recipe.model.id, **record})
+    record, compress = found.to_dict(), loaded.recipe.compress
+    before = loaded.recipe.model.id if compress is None else compress.options["parent"]
+    output.emit({"run": str(loaded.path), "base": before, **record})
     if not output.json:
-        for line in change_lines(record, arguments.run, loaded.recipe.method.name):
+        method, before = (loaded.recipe.method.name, BASE) if compress is None else (compress.name, "its parent")
+        for line in change_lines(record, arguments.run, method, before):
             output.say(line)
 
 
-def change_lines(record: dict[str, Any], run: str, method: str) -> list[str]:
-    """Return changes (as `Changes.to_dict` gives them) as lines of at most 80 columns."""
+def change_lines(record: dict[str, Any], run: str, method: str, before: str = BASE) -> list[str]:
+    """Return changes (as `Changes.to_dict` gives them) as lines of at most 80 columns.
+
+    `method` made the model of the one that is called `before`.
+    """
     words, texts = many(record["rows"], "word"), many(record["texts"], "train text")
     if record["where"] == "table" and not record["moved"]:
         return [
             f"No word vector moved: the rows of all {words} in {texts}",
-            f"are bit for bit those of the base model; {method} leaves the table as it is.",
+            f"are bit for bit those of {before}; {method} leaves the table as it is.",
             "What it did to words in their texts:",
             f"  hftune embed {sanitize(run)} --contextual",
         ]

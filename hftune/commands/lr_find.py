@@ -15,7 +15,7 @@ from hftune.commands.curve_file import require_matplotlib, save_png
 from hftune.commands.lr_report import Report, closing_lines, verdict_lines, wrapped
 from hftune.commands.lr_trials import Trials
 from hftune.commands.ticker import Ticker
-from hftune.errors import EXIT_DONE, EXIT_INTERRUPTED, UsageError
+from hftune.errors import EXIT_DONE, EXIT_INTERRUPTED, Problem, RecipeError, UsageError
 from hftune.figures import duration, many
 from hftune.output import Output
 from hftune.preflight.trials import MORE, Trial, capped, choose_trials, trial_recipe
@@ -46,6 +46,8 @@ def execute(arguments: argparse.Namespace, output: Output) -> int:
     if shipped:
         output.note(f"hftune: {shipped_note(arguments.recipe, path)}")
     recipe = load_recipe(path, arguments.set)
+    with naming_lines(path, arguments.set):
+        _require_learning(recipe)
     wait_politely_when_busy()
     # What is said on the way is not the answer: with --json the answer is one object, alone on stdout.
     people = Output(stdout=output.stderr if output.json else output.stdout, stderr=output.stderr)
@@ -78,6 +80,19 @@ def _check_arguments(arguments: argparse.Namespace) -> None:
         raise UsageError("--min-rate and --max-rate must be above 0, the second above the first")
     if arguments.png is not None:
         require_matplotlib()
+
+
+def _require_learning(recipe: Recipe) -> None:
+    """Raise RecipeError for a recipe that compresses without training."""
+    if recipe.compress is None:
+        return
+    from hftune.compressors._learning import learns
+
+    if not learns(recipe.compress):
+        without = "`recover: false`" if "recover" in recipe.compress.options else recipe.compress.name
+        message = f"{without} trains nothing, so there is no learning rate to find"
+        hint = "`hftune compress` makes it as it is. The compressors distill, and prune with recover, do train."
+        raise RecipeError([Problem("compress", message, hint)])
 
 
 class _Search:

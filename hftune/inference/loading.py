@@ -97,10 +97,16 @@ def load_run_base(run: Path, device: str = "auto", note: Note = _quiet) -> Loade
 
 
 def load_base(loaded: LoadedRun) -> PreTrainedModel:
-    """Return the model that a run began with, ready to be asked; raises RunError where it was made from scratch.
+    """Return the model that a run began with, ready to be asked: of a compressed run its parent's.
 
-    What the checkpoint does not have (a new head) is drawn at random, as in training.
+    What the checkpoint does not have (a new head) is drawn at random, as in training. Raises RunError where it was made
+    from scratch, and for a parent that is gone or has another vocabulary.
     """
+    if loaded.recipe.compress is not None:
+        parent = load_run(_parent(loaded.recipe, loaded.path), None, str(loaded.model.device))
+        if parent.tokenizer.get_vocab() != loaded.tokenizer.get_vocab():
+            raise RunError(f"{loaded.path.name} and its parent {parent.path.name} have different vocabularies")
+        return parent.model
     _require_base(loaded.recipe, loaded.path)
     return _ready(_base_model(loaded.recipe, loaded.model.config, loaded.tokenizer), str(loaded.model.device))
 

@@ -12,7 +12,7 @@ from dataclasses import asdict, dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, Any
 
-from hftune.errors import DataError
+from hftune.errors import DataError, ModelError
 from hftune.inference.classification import length_batches
 from hftune.inference.embedding import token_states, unit, word_table
 from hftune.inference.words import Vocabulary, nearest, whole_words
@@ -89,8 +89,13 @@ def context_changes(loaded: LoadedRun, base: PreTrainedModel, texts: Sequence[st
 def _compare(
     where: str, vocabulary: Vocabulary, counts: Counts, before: Floats, after: Floats, texts: int, top: int
 ) -> Changes:
-    """Compare vectors [tokens, width] of the vocabulary's words that have a count."""
+    """Compare vectors [tokens, width] of the vocabulary's words that have a count; raises ModelError for two widths."""
     import numpy as np
+
+    if before.shape[1] != after.shape[1]:
+        numbers = f"{before.shape[1]} numbers, the run's own {after.shape[1]}"
+        hint = "`hftune embed RUN --near WORD` shows the neighbours that each of the two knows."
+        raise ModelError(f"vectors of the model before have {numbers}: they cannot be compared", hint)
 
     ids = np.array(vocabulary.ids, dtype=np.int64)
     present = counts[ids] > 0

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hftune.recipe.schema import Recipe
+from hftune.recipe.schema import Choice, Recipe
 from hftune.recipe.validate import with_training
 from hftune.runs.layout import LONGEST_NAME
 from hftune.training.lr_curve import rate_name, round_rate
@@ -20,6 +20,7 @@ EVALUATIONS = 5  # at most, so that a trial mostly trains
 OWN, NEIGHBOUR, ONE_MORE = "own", "beside", "one more"
 SMALL, LARGE = "ten times less", "ten times more"
 _FACTOR = 10.0
+_NO_BOUND = 1000.0
 
 
 @dataclass(frozen=True)
@@ -85,7 +86,8 @@ def next_rate(rate: float, up: bool) -> float:
 def trial_recipe(recipe: Recipe, trial: Trial, plan: Plan, steps: int, rows: int) -> Recipe:
     """Return the recipe of a trial: the same but for rate and length, so that it differs from the others in its rate.
 
-    Its schedule spans its own steps, with the same share of warm-up. Nothing ends it early, it is evaluated a few times
+    Its schedule spans its own steps, with the same share of warm-up. Nothing ends it early, and what it
+    makes smaller may lose anything against its parent. It is evaluated a few times
     on at most `rows` rows, and its name and description say what it is. `plan` is that of `recipe`.
     """
     steps = min(steps, plan.total_steps)
@@ -110,8 +112,13 @@ def trial_recipe(recipe: Recipe, trial: Trial, plan: Plan, steps: int, rows: int
             "name": recipe.name[: LONGEST_NAME - len(suffix)] + suffix,
             "description": why,
             "data": capped(recipe, rows).data,
+            "compress": None if recipe.compress is None else _unbounded(recipe.compress),
         }
     )
+
+
+def _unbounded(compress: Choice) -> Choice:
+    return Choice(name=compress.name, options={**compress.options, "max_loss": _NO_BOUND})
 
 
 def capped(recipe: Recipe, rows: int) -> Recipe:
