@@ -17,7 +17,8 @@ from safetensors import SafetensorError
 from hftune import compressors, methods, tasks
 from hftune.compressors import Parent
 from hftune.compressors._comparison import compare, require
-from hftune.compressors._parent import load_parent, parent_folder, require_same_labels
+from hftune.compressors._parent import load_parent, parent_folder, require_held_out, require_same_labels
+from hftune.data.fingerprint import file_fingerprint
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
 from hftune.energy.meter import Meter
@@ -120,10 +121,11 @@ def _find(recipe: Recipe, run: RunWriter) -> _Found:
     set_deterministic(recipe.training.deterministic)
 
     _now(run, "finding the model")
-    parent = load_parent(recipe, accelerator.device) if recipe.compress is not None else None
+    parent = load_parent(recipe, accelerator.device, run.path) if recipe.compress is not None else None
     base = _resolve(recipe, parent, run)
     _now(run, "reading data")
     splits = load_splits(recipe.data, _noting(run))
+    require_held_out(recipe, splits)
     texts = Texts(splits["train"], recipe.data)
     if parent is not None:
         tokenizer = parent.loaded.tokenizer
@@ -191,7 +193,11 @@ def _compressed(recipe: Recipe, run: RunWriter, found: _Found, parent: Parent, p
 
 
 def _environment(recipe: Recipe, found: _Found) -> dict[str, Any]:
-    return describe_environment(recipe, found.splits, found.base, found.tokenizer, found.accelerator, found.precision)
+    described = describe_environment(
+        recipe, found.splits, found.base, found.tokenizer, found.accelerator, found.precision
+    )
+    more = recipe.compress.options.get("unlabelled") if recipe.compress is not None else None
+    return {**described, "unlabelled": file_fingerprint(Path(more))} if more else described
 
 
 def _finish(ready: _Ready, progress: Progress, books: Consumption | None, meter: Meter | None = None) -> Figures:
@@ -218,14 +224,19 @@ def _finish(ready: _Ready, progress: Progress, books: Consumption | None, meter:
     run.write_json(layout.METRICS, {**figures, "warnings": warnings} if warnings else figures)
     run.emit("result", metrics=figures, best_step=step, global_step=progress.step)
     if setup.recipe.compress is not None:
-        _compare(setup.recipe, run)
+        _compare(setup, run)
     return figures
 
 
-def _compare(recipe: Recipe, run: RunWriter) -> None:
+def _compare(setup: Setup, run: RunWriter) -> None:
     """Ask the compressed model and its parent the same held-out rows; raises RunError when too much was lost."""
+    recipe, device = setup.recipe, setup.accelerator.device.type
+
+    def note(text: str) -> None:
+        run.emit("phase", phase="evaluating", detail=text)
+
     assert recipe.compress is not None
-    found = compare(run.path, parent_folder(recipe), lambda text: run.emit("phase", phase="evaluating", detail=text))
+    found = compare(run.path, parent_folder(recipe, run.path), note, device=device)
     run.write_json(layout.COMPRESSION, found.to_dict())
     run.emit("compared", **found.to_dict())
     require(found, float(recipe.compress.options["max_loss"]), run.path)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -17,8 +17,8 @@ from hftune.inference import statistics
 from hftune.inference.predictor import Predictor
 from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_rows
 from hftune.inference.scoring import load_rows
+from hftune.inference.sizes import base_bytes, model_bytes
 from hftune.inference.statistics import Interval
-from hftune.runs import layout
 from hftune.runs.compression import Comparison
 from hftune.runs.reader import short_name
 from hftune.tasks.text_classification import HEADLINE, METRICS
@@ -40,6 +40,7 @@ class Answered:
     split: str
     answers: Answers
     parameters: int
+    bytes: int
 
 
 def require(found: Comparison, max_loss: float, run: Path) -> None:
@@ -56,22 +57,27 @@ def require(found: Comparison, max_loss: float, run: Path) -> None:
     )
 
 
-def compare(run: Path, parent: Path, note: Note, split: str | None = None) -> Comparison:
+def compare(run: Path, parent: Path, note: Note, split: str | None = None, device: str = "auto") -> Comparison:
     """Return how a finished run's model does beside its parent's, both asked as `hftune evaluate` asks them.
 
     `split`: test where there is one, when left out. Raises what loading the two and reading the rows raises.
     """
-    own, theirs = Predictor.load(run), Predictor.load(parent)
+    own, theirs = Predictor.load(run, None, device), Predictor.load(parent, None, device)
     name, rows = load_rows(own, split, None, note)
     note(f"comparing with {parent.name} on {name}")
-    return beside(answered(own, name, rows), answered(theirs, name, rows))
+    ours = answered(own, name, rows)
+    # Both read the rows as the new run does: it may be told to cut or window them otherwise.
+    bytes_there = whole_bytes(theirs)
+    theirs = Predictor(replace(theirs.loaded, recipe=own.loaded.recipe))
+    return beside(ours, replace(answered(theirs, name, rows), method="", bytes=bytes_there))
 
 
 def answered(predictor: Predictor, split: str, rows: Dataset) -> Answered:
     """Return what a model answers to the rows of a split, as `hftune evaluate` asks them."""
     parameters, recipe = int(predictor.describe()["parameters"]), predictor.loaded.recipe
     method = recipe.compress.name if recipe.compress is not None else ""
-    return Answered(predictor.loaded.path, method, split, _answers(predictor, split, rows), parameters)
+    answers = _answers(predictor, split, rows)
+    return Answered(predictor.loaded.path, method, split, answers, parameters, whole_bytes(predictor))
 
 
 def beside(own: Answered, theirs: Answered) -> Comparison:
@@ -94,21 +100,24 @@ def beside(own: Answered, theirs: Answered) -> Comparison:
         relative=not greater,
         agreement=None if (same := agreement(ours, expected)) is None else same.to_dict(),
         p_value=_p_value(ours, expected),
-        bytes=model_bytes(run),
-        parent_bytes=model_bytes(parent),
+        bytes=own.bytes,
+        parent_bytes=theirs.bytes,
         parameters=own.parameters,
         parent_parameters=theirs.parameters,
     )
 
 
-def model_bytes(run: Path) -> int:
-    """Return the size of a run's model/ on disk: weights, config, tokenizer."""
-    return sum(path.stat().st_size for path in (run / layout.MODEL).rglob("*") if path.is_file())
+def whole_bytes(predictor: Predictor) -> int:
+    """Return the size of a run's model/ on disk, of an adapter with the base that it stands on."""
+    loaded = predictor.loaded
+    return model_bytes(loaded.path) + base_bytes(loaded.recipe, loaded.path)
 
 
 def agreement(ours: Answers, theirs: Answers) -> Interval | None:
     """Return the share of rows with the same answer (tokens, of language models), with its Wilson interval."""
     if isinstance(ours, DocumentAnswers) and isinstance(theirs, DocumentAnswers):
+        if list(map(len, ours.guesses)) != list(map(len, theirs.guesses)):
+            raise RunError("the two models do not read the same tokens of these rows, so they cannot be compared")
         pairs = zip(chain(*ours.guesses), chain(*theirs.guesses), strict=True)
         same = [one == other for one, other in pairs]
     elif isinstance(ours, LabelAnswers) and isinstance(theirs, LabelAnswers) and ours.right is not None:
@@ -124,8 +133,13 @@ def mcnemar(first: int, second: int) -> float:
     rows = first + second
     if not rows:
         return 1.0
-    tail = sum(math.comb(rows, k) for k in range(min(first, second) + 1)) / 2**rows
-    return min(1.0, 2.0 * float(tail))
+    least = min(first, second)
+    log_choices = math.lgamma(rows + 1) - math.lgamma(least + 1) - math.lgamma(rows - least + 1)
+    part = tail = math.exp(log_choices - rows * math.log(2))
+    for k in range(least, 0, -1):  # C(n, k - 1) = C(n, k) · k / (n - k + 1)
+        part *= k / (rows - k + 1)
+        tail += part
+    return min(1.0, 2.0 * tail)
 
 
 def _answers(predictor: Predictor, name: str, rows: Dataset) -> Answers:
@@ -168,4 +182,4 @@ def _p_value(ours: Answers, theirs: Answers) -> float | None:
     return mcnemar(int((ours.right & ~theirs.right).sum()), int((theirs.right & ~ours.right).sum()))
 
 
-__all__ = ["agreement", "compare", "mcnemar", "model_bytes", "require"]
+__all__ = ["agreement", "compare", "mcnemar", "require", "whole_bytes"]

@@ -15,13 +15,12 @@ from hftune.data.columns import require_columns
 from hftune.data.load import load_data_file
 from hftune.errors import DataError
 from hftune.recipe.schema import Recipe
+from hftune.recipe.validate import with_training
 from hftune.tasks import Prepared, Task, _encoding, _rows
 from hftune.tasks._labels import SINGLE
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-ROWS = "unlabelled rows"
 
 
 def with_unlabelled(
@@ -35,8 +34,10 @@ def with_unlabelled(
     train = prepared.splits["train"]
     if recipe.task.name == "text-classification":
         more = _texts(rows, prepared, recipe, parent, file)
-    else:  # what a language model learns of a text is the text
-        more = task.prepare(recipe, {ROWS: rows}, parent.loaded.tokenizer, parent.model.config).splits[ROWS]
+    else:  # what a language model learns of a text is the text, packed and masked as train's are
+        alone = with_training(recipe, metric_for_best_model=None, early_stopping_patience=None)
+        tokenizer, config = parent.loaded.tokenizer, parent.model.config
+        more = task.prepare(alone, {"train": rows}, tokenizer, config).splits["train"]
     first = max(train["row"]) + 1
     more = more.map(lambda example: {"row": example["row"] + first}, features=more.features, load_from_cache_file=False)
     note(f"learning from {len(more):,} more examples, of {file.name}")
@@ -55,6 +56,8 @@ def _texts(rows: Dataset, prepared: Prepared, recipe: Recipe, parent: Parent, fi
     texts, *pairs = (_rows.text_column(rows, column, numbers, file.name) for column in columns)
     limit, _ = _encoding.token_limit(data, parent.model.config, tokenizer)
     encoded = _encoding.encode(tokenizer, texts, pairs[0] if pairs else None, data, limit, numbers)
+    # An error where the recipe says that none may be cut.
+    _encoding.length_notices({file.name: encoded}, {file.name: len(numbers)}, data, limit)
     label = _no_label(prepared)
     return _encoding.to_dataset([{**example, "labels": label} for example in encoded.examples])
 

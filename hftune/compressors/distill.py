@@ -61,11 +61,9 @@ def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
     The loss that the parent ended at may stay away.
     """
     before = parent.training
-    rate = before.learning_rate if parent.method.name == "full" else None  # an adapter's is too much for all weights
     return {
         "num_train_epochs": before.num_train_epochs * PASSES,
         "max_steps": None if before.max_steps is None else before.max_steps * PASSES,
-        "learning_rate": rate,
         "target_loss": None,
     }
 
@@ -77,12 +75,15 @@ def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> No
 
         _require_task(config.student.architecture, recipe)
         try:
-            load_config(_section(config.student), None)
+            student = load_config(_section(config.student), None)
         except RecipeError as error:
             raise RecipeError([_as_students(problem) for problem in error.problems]) from None
+        _require_room(student, recipe, parent_config)
+        _require_file(config)
         return
     from hftune.compressors._surgery import check_fewer
 
+    _require_file(config)
     places = chosen_layers(config, parent_config)
     check_fewer(places if config.layers is None else config.layers, parent_config.num_hidden_layers)
 
@@ -110,7 +111,7 @@ def make(recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: N
     config = recipe.compress.settings(Config)
     model: PreTrainedModel
     if config.student is not None:
-        section = _section(config.student)
+        section = _section(config.student, parent.model.config)
         model = task.load_model(recipe.model_copy(update={"model": section}), None, prepared)
     else:
         layers = chosen_layers(config, parent.model.config)
@@ -124,15 +125,37 @@ def make(recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: N
     return Small(model, SoftTargets(task, parent.model, config), prepared)
 
 
-def _section(student: Student) -> ModelSection:
-    """Return the student as a recipe's model section; its tokenizer is the parent's, which the recipe need not name."""
+def _section(student: Student, parent_config: PretrainedConfig | None = None) -> ModelSection:
+    """Return the student as a recipe's model section; its tokenizer is the parent's, which the recipe need not name.
+
+    It knows as many tokens as its parent: a table may have rows that the tokenizer does not use.
+    """
+    sizes = dict(student.config)
+    if (vocabulary := getattr(parent_config, "vocab_size", None)) is not None:
+        sizes.setdefault("vocab_size", vocabulary)
     return ModelSection.model_construct(
         **{
             **ModelSection(architecture="lstm", tokenizer="-").model_dump(),
             "architecture": student.architecture,
-            "config": student.config,
+            "config": sizes,
         }
     )
+
+
+def _require_file(config: Config) -> None:
+    if config.unlabelled is not None and not Path(config.unlabelled).is_file():
+        raise RecipeError([Problem("compress.unlabelled", f"there is no file {config.unlabelled}")])
+
+
+def _require_room(student: PretrainedConfig, recipe: Recipe, parent_config: PretrainedConfig) -> None:
+    """Raise RecipeError for a student with fewer positions than the texts that its parent reads have."""
+    places = [getattr(one, "max_position_embeddings", None) for one in (student, parent_config)]
+    own, theirs = (place if isinstance(place, int) else recipe.data.max_length for place in places)
+    needed = min(recipe.data.max_length, theirs)
+    if own < needed:
+        message = f"it reads {own} tokens, and its parent's texts have up to {needed}"
+        hint = "Raise its max_position_embeddings, or lower data.max_length."
+        raise RecipeError([Problem("compress.student.config.max_position_embeddings", message, hint)])
 
 
 def _require_task(architecture: str, recipe: Recipe) -> None:

@@ -71,11 +71,9 @@ def _names_what(config: Config) -> bool:
 def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
     """Return a short training: a third of the parent's, an epoch at least; the loss that it ended at may stay away."""
     before = parent.training
-    rate = before.learning_rate if parent.method.name == "full" else None  # an adapter's is too much for all weights
     return {
         "num_train_epochs": max(1.0, before.num_train_epochs * RECOVERY),
         "max_steps": None if before.max_steps is None else max(1, round(before.max_steps * RECOVERY)),
-        "learning_rate": rate,
         "warmup_steps": 0.06,
         "target_loss": None,
     }

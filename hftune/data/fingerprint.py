@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -12,6 +13,12 @@ if TYPE_CHECKING:
 
 SCHEME = "hftune-data-1"
 BATCH = 1000  # part of the scheme: another size gives another hash
+
+
+def file_fingerprint(file: Path) -> str:
+    """Return the SHA-256 of a file's bytes, 64 hex digits."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def fingerprint(splits: Mapping[str, Dataset]) -> str:

@@ -144,9 +144,12 @@ def _parent(recipe: Recipe, run: Path) -> Path:
     """Return the run directory of the model that was made smaller; raises RunError where it is gone."""
     assert recipe.compress is not None
     parent = Path(str(recipe.compress.options["parent"]))
-    if not (parent / layout.MODEL).is_dir():
-        raise RunError(f"{run.name} was made of {parent.name}, which is no longer there: {parent}")
-    return parent
+    beside = run.parent / parent.name  # where both were copied to
+    found = next((one for one in (parent, beside) if (one / layout.MODEL).is_dir()), None)
+    if found is None:
+        hint = f"Put it beside {run.name}, or where it was."
+        raise RunError(f"{run.name} was made of {parent.name}, which is no longer there: {parent}", hint)
+    return found
 
 
 def _ready(model: PreTrainedModel, device: str) -> PreTrainedModel:

@@ -77,6 +77,7 @@ def write_onnx(model: Any, file: Path) -> None:
             external_data=False,
             verbose=False,
         )
+    _forget_origins(file)
 
 
 def note_parameters(file: Path, count: int) -> None:
@@ -91,6 +92,23 @@ def note_parameters(file: Path, count: int) -> None:
 def read_parameters(session: Any) -> int:
     """Return what `note_parameters` wrote, of an ONNX Runtime session; 0 where it was not called."""
     return int(session.get_modelmeta().custom_metadata_map.get(_PARAMETERS, "0"))
+
+
+def _forget_origins(file: Path) -> None:
+    """Take out what the exporter notes of where each operation stands in which source file: paths of this machine."""
+    import onnx
+
+    model = onnx.load(file)
+    graphs = [model.graph, *model.functions]
+    for graph in graphs:
+        values = [*getattr(graph, "input", ()), *getattr(graph, "output", ()), *graph.value_info]
+        named = [*graph.node, *getattr(graph, "initializer", ()), *(one for one in values if not isinstance(one, str))]
+        for part in (graph, *named):
+            part.doc_string = ""
+            del part.metadata_props[:]
+    model.doc_string = ""
+    del model.metadata_props[:]
+    onnx.save(model, file)
 
 
 def _make_graph(model: Any, names: Sequence[str]) -> Any:

@@ -26,8 +26,9 @@ def make_absolute(source: Source, base: Path) -> None:
         if isinstance(values, dict) and isinstance(values.get(key), str):
             values[key] = _weights(values[key], _base(source, (section, key), base))
     values = data.get("compress")
-    if isinstance(values, dict) and isinstance(values.get("parent"), str) and values["parent"]:
-        values["parent"] = _absolute(values["parent"], _base(source, ("compress", "parent"), base))
+    for key in ("parent", "unlabelled"):
+        if isinstance(values, dict) and isinstance(values.get(key), str) and values[key]:
+            values[key] = _absolute(values[key], _base(source, ("compress", key), base))
     values = data.get("data")
     files = values.get("files") if isinstance(values, dict) else None
     if isinstance(values, dict) and isinstance(files, str) and files:

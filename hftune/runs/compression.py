@@ -60,15 +60,19 @@ class Comparison:
         if self.agreement is not None:
             said.append(f"  same answer {_share(self.agreement['value'])} ({_ends(self.agreement, _share)})")
         if self.p_value is not None:
-            said.append(f"  chance      p = {self.p_value:.2g} that both are equally good (McNemar's exact test)")
+            said.append(f"  chance      p = {self.p_value:.2g}, were both equally good (McNemar's exact test)")
         size = _share(self.bytes / self.parent_bytes) if self.parent_bytes else "?"
         weights = _share(self.parameters / self.parent_parameters) if self.parent_parameters else "?"
         return [*said, f"  size        {size} of the bytes, {weights} of the weights"]
 
     def tell_loss(self) -> str:
-        """Return the loss in words, such as `0.8 points less (-0.4 to 2.0)`."""
-        unit, less = ("%", "more") if self.relative else (" points", "less")
-        return f"{_hundredths(self.loss['value'])}{unit} {less} ({_ends(self.loss, _hundredths)})"
+        """Return the loss in words: `0.8 points less (-0.4 to 2.0)`; a gain: `0.3 points more (-0.9 to 1.5)`."""
+        unit, (worse, better) = ("%", ("more", "less")) if self.relative else (" points", ("less", "more"))
+        loss = self.loss
+        if loss["value"] is None or round(100 * loss["value"], 1) >= 0:
+            return f"{_hundredths(loss['value'])}{unit} {worse} ({_ends(loss, _hundredths)})"
+        gain = {"value": -loss["value"], "low": _negative(loss["high"]), "high": _negative(loss["low"])}
+        return f"{_hundredths(gain['value'])}{unit} {better} ({_ends(gain, _hundredths)})"
 
 
 def read_comparison(run: Path) -> Comparison | None:
@@ -77,6 +81,10 @@ def read_comparison(run: Path) -> Comparison | None:
         return Comparison.from_dict(json.loads((run / layout.COMPRESSION).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError):
         return None
+
+
+def _negative(value: float | None) -> float | None:
+    return None if value is None else -value
 
 
 def _hundredths(value: float | None) -> str:

@@ -38,7 +38,7 @@ def test_the_loss_is_told_in_points_with_its_interval() -> None:
         "beside its parent, over 1,056 rows of test",
         "  accuracy    0.8267, its parent's 0.8447: 1.8 points less (0.1 to 3.6)",
         "  same answer 92.5% (91.0% to 94.0%)",
-        "  chance      p = 0.041 that both are equally good (McNemar's exact test)",
+        "  chance      p = 0.041, were both equally good (McNemar's exact test)",
         "  size        54.9% of the bytes, 76.7% of the weights",
     ]
     assert all(len(line) <= 78 for line in FOUND.lines())
@@ -52,6 +52,13 @@ def test_a_language_models_loss_is_a_share_more() -> None:
 def test_nothing_lost_has_no_sign() -> None:
     found = Comparison.from_dict({**FOUND.to_dict(), "loss": {"value": -0.0001, "low": -0.0004, "high": 0.0004}})
     assert found.tell_loss() == "0.0 points less (0.0 to 0.0)"
+
+
+def test_a_gain_is_told_as_one() -> None:
+    found = Comparison.from_dict({**FOUND.to_dict(), "loss": {"value": -0.003, "low": -0.015, "high": 0.009}})
+    assert found.tell_loss() == "0.3 points more (-0.9 to 1.5)"
+    perplexity = Comparison.from_dict({**found.to_dict(), "relative": True})
+    assert perplexity.tell_loss() == "0.3% less (-0.9 to 1.5)"
 
 
 def test_a_run_tells_it_as_it_comes() -> None:

@@ -20,6 +20,7 @@ from hftune.inference.predictor import Predictor
 from hftune.recipe.load import load_recipe
 from hftune.runs import layout
 from hftune.runs.reader import list_runs, read_events, read_state
+from tests.conftest import WORDS
 from tests.unit.compressors.runs import compress, compressed, train, write_recipe
 
 SENTENCES = ["the film was good and i found it very fine", "the plot was awful , dull", "a movie"]
@@ -171,6 +172,137 @@ def test_texts_without_labels_are_learned_as_well(parent: Path, tmp_path: Path) 
     plans = [next(event.data for event in read_events(one) if event.kind == "plan") for one in (plain, run)]
     assert plans[1]["train_examples"] == plans[0]["train_examples"] + 3
     assert plans[1]["examples"]["test"] == plans[0]["examples"]["test"]
+
+
+def more_texts(folder: Path) -> Path:
+    path = folder / "more.txt"
+    lines = [f"the {one} was {other} and {two} was not" for one in WORDS[:6] for two in WORDS[3:6] for other in WORDS]
+    path.write_text("\n".join(lines), encoding="utf-8")
+    return path
+
+
+def prepared_with(recipe: Any, file: Path) -> tuple[Any, Any]:
+    """The train split of a recipe's data, and the same with a file of texts behind it."""
+    from hftune import tasks
+    from hftune.compressors._parent import load_parent
+    from hftune.compressors._unlabelled import with_unlabelled
+    from hftune.data.load import load_splits
+
+    parent = load_parent(recipe, torch.device("cpu"))
+    task = tasks.registry.load(recipe.task.name)
+    splits = load_splits(recipe.data, lambda _: None)
+    prepared = task.prepare(recipe, splits, parent.loaded.tokenizer, parent.model.config)
+    return prepared, with_unlabelled(prepared, recipe, task, parent, file, lambda _: None)
+
+
+def test_texts_of_a_masked_model_are_masked_anew_in_each_epoch(
+    tiny_bert_folder: Path, data: dict[str, Any], tmp_path: Path
+) -> None:
+    guesser = train(write_recipe(tmp_path, "masks", str(tiny_bert_folder), data, task="fill-mask"), tmp_path / "masks")
+    before, after = prepared_with(compress_recipe(guesser, "distill", ["compress.layers=1"]), more_texts(tmp_path))
+    mask = before.tokenizer.mask_token_id
+    added = after.splits["train"].select(range(len(before.splits["train"]), len(after.splits["train"])))
+    assert len(added) > 100
+    assert not any(mask in ids for ids in added["input_ids"]), "what may be hidden is hidden when it is drawn"
+    hidden = [[place for place, label in enumerate(after.draw(added[0], epoch)["labels"]) if label != -100] for epoch in
+              range(8)]  # fmt: skip
+    assert len({tuple(places) for places in hidden}) > 1
+
+
+def test_texts_of_a_packed_writer_are_packed(tiny_gpt2_folder: Path, data: dict[str, Any], tmp_path: Path) -> None:
+    packed = {**data, "pack": True, "too_long": "window", "window": {"stride": 8}}
+    recipe = write_recipe(tmp_path, "packed", str(tiny_gpt2_folder), packed, task="text-generation")
+    run = train(recipe, tmp_path / "packs")
+    before, after = prepared_with(compress_recipe(run, "distill", ["compress.layers=1"]), more_texts(tmp_path))
+    assert "position_ids" in after.splits["train"].column_names
+    assert len(after.splits["train"]) > len(before.splits["train"])
+
+
+def test_a_file_of_texts_is_found_from_anywhere_and_must_be_there(parent: Path, tmp_path: Path) -> None:
+    file = more_texts(tmp_path)
+    recipe = compress_recipe(parent, "distill", ["compress.layers=1", "compress.unlabelled=more.txt"])
+    assert recipe.compress is not None and recipe.compress.options["unlabelled"] == str(file)
+    file.unlink()
+    from hftune.compressors._parent import check_parent
+
+    with pytest.raises(RecipeError, match="there is no file"):
+        check_parent(recipe)
+
+
+def test_a_file_of_texts_that_changed_is_no_exact_resume(parent: Path, tmp_path: Path) -> None:
+    from hftune.errors import InterruptedRun
+    from hftune.pipeline import train as carry_out
+    from hftune.recipe.load import dump_recipe
+    from hftune.runs.writer import RunWriter
+
+    file = more_texts(tmp_path)
+    recipe = compress_recipe(parent, "distill", ["compress.layers=1", f"compress.unlabelled={file}", ANY_LOSS])
+    with RunWriter.create(Path("runs"), "stopped", dump_recipe(recipe)) as run:
+        run.subscribe(lambda event: run.ask("stop") if event.data.get("step") == 3 else None)
+        with pytest.raises(InterruptedRun):
+            carry_out(recipe, run)
+    file.write_text("the film was good", encoding="utf-8")
+    with RunWriter.open(run.path) as again, pytest.raises(RunError, match="unlabelled"):
+        carry_out(recipe, again)
+
+
+def test_a_writer_that_reads_less_is_compared_on_what_it_reads(writer: Path) -> None:
+    run = compressed(writer, "distill", "compress.layers=1", "data.max_length=6", ANY_LOSS)
+    assert comparison(run)["rows"] > 0
+
+
+def test_without_held_out_rows_nothing_is_trained(
+    tiny_bert_folder: Path, data: dict[str, Any], tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    alone = {**data, "validation_share": 0, "test_share": 0}
+    run = train(write_recipe(tmp_path, "alone", str(tiny_bert_folder), alone), tmp_path / "alone")
+    assert compress(run, "distill", "compress.layers=1") == 2
+    assert "no rows are held out" in capsys.readouterr().err
+    assert not any(event.kind == "train" for event in read_events(list_runs()[0].path))
+
+
+def test_an_adapters_rate_is_never_that_of_all_weights(
+    tiny_bert_folder: Path, data: dict[str, Any], tmp_path: Path
+) -> None:
+    recipe = write_recipe(tmp_path, "lora", str(tiny_bert_folder), data, method="lora")
+    lora = train(recipe, tmp_path / "loras")
+    half = compressed(lora, "quantize", "compress.format=bf16", ANY_LOSS)
+    assert [compress_recipe(one, "distill").training.learning_rate for one in (lora, half)] == [5e-5, 5e-5]
+    found = comparison(half)
+    base = (tiny_bert_folder / "model.safetensors").stat().st_size
+    assert found["parent_bytes"] > base > found["bytes"] - base
+
+
+def test_a_student_must_have_room_for_its_parents_texts(parent: Path) -> None:
+    from hftune.compressors._parent import check_parent
+
+    small = "{architecture: bert, config: {hidden_size: 16, num_attention_heads: 2, max_position_embeddings: 8}}"
+    with pytest.raises(RecipeError, match="it reads 8 tokens, and its parent's texts have up to 32"):
+        check_parent(compress_recipe(parent, "distill", [f"compress.student={small}"]))
+
+
+def test_a_student_from_scratch_knows_as_many_tokens_as_its_parents_table(parent: Path) -> None:
+    from hftune.compressors.distill import Student, _section
+
+    student = Student(architecture="lstm", config={"hidden_size": 8})
+    config = load_run(parent).model.config
+    config.vocab_size += 5  # padded, as tables often are
+    assert _section(student, config).config == {"hidden_size": 8, "vocab_size": config.vocab_size}
+
+
+def test_runs_that_were_copied_together_find_each_other(parent: Path, tmp_path: Path) -> None:
+    here = tmp_path / "here"
+    shutil.copytree(parent, here / parent.name)
+    run = compressed(here / parent.name, "distill", "compress.layers=1", ANY_LOSS)
+    shutil.move(run, here / run.name)
+    elsewhere = tmp_path / "elsewhere"
+    here.rename(elsewhere)
+    theirs = Predictor.load_base(elsewhere / run.name)
+    assert theirs.loaded.path == elsewhere / parent.name
+    assert theirs.classify(SENTENCES) == Predictor.load(parent).classify(SENTENCES)
+    shutil.rmtree(elsewhere / parent.name)
+    with pytest.raises(RunError, match="no longer there"):
+        Predictor.load_base(elsewhere / run.name)
 
 
 def test_a_model_that_lost_too_much_is_an_error_and_is_kept(parent: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -148,6 +148,16 @@ def test_a_graph_is_the_same_each_time(full_run: Path, tmp_path: Path) -> None:
     assert first == second
 
 
+def test_a_graph_tells_nothing_of_the_machine_it_was_made_on(quantized: Any, full_run: Path) -> None:
+    import sysconfig
+
+    import hftune
+
+    graph = (quantized(full_run, "onnx-int8") / "model" / "model.onnx").read_bytes()
+    for place in (sysconfig.get_path("purelib"), str(Path(hftune.__file__).parent), "modeling_bert.py", str(full_run)):
+        assert place.encode() not in graph
+
+
 def test_a_generators_answer_ends_where_its_config_says(quantized: Any, language_run: Path) -> None:
     ours, theirs = (
         Predictor.load(run, device="cpu").loaded.model.generation_config.eos_token_id
