@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.commands.display import Display, QuietDisplay
 from hftune.commands.job import carry_out_here
-from hftune.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, HftuneError, RunError, UsageError
+from hftune.errors import EXIT_DONE, EXIT_FAILED, EXIT_INTERRUPTED, HftuneError, RunError, RunLockedError, UsageError
 from hftune.figures import duration, many, size
 from hftune.output import Output
 from hftune.recipe.load import dump_recipe, load_recipe
@@ -22,8 +22,8 @@ from hftune.runs import layout
 from hftune.runs.devices import devices_of
 from hftune.runs.launch import Launch
 from hftune.runs.lock import device_lock
-from hftune.runs.made import MadeRuns, active_seconds, data_of
-from hftune.runs.reader import default_runs_dir, lasting_name, read_events, read_state
+from hftune.runs.made import MadeRuns, active_seconds, data_of, is_made, was_compared
+from hftune.runs.reader import RunSummary, default_runs_dir, lasting_name, read_events, read_state
 from hftune.sanitize import sanitize
 
 if TYPE_CHECKING:
@@ -42,13 +42,14 @@ def frontier(parent: Path, arguments: argparse.Namespace, output: Output) -> int
     """Make and measure the candidates, print tables, plot and the sentence; with --json one object."""
     bounds = _bounds(arguments)
     from hftune.frontier.grid import choose, split_overrides
-    from hftune.frontier.plot import require_matplotlib
+    from hftune.frontier.plot import require_matplotlib, require_writable
 
     if arguments.detach or arguments.name:
         given = "--detach" if arguments.detach else "--name"
         raise UsageError(f"{given} and --frontier at once", hint="It is for a single --method.")
     if arguments.png is not None:
         require_matplotlib()
+        require_writable(Path(arguments.png))
     candidates = choose(arguments.only)
     overrides = split_overrides(arguments.set, candidates)
     search: _Search | None = None
@@ -151,7 +152,8 @@ class _Search:
                 self.runs[candidate.name] = run
                 self._judge(candidate.name, run)
         if not self.results:
-            why = "\n  ".join(f"{one.name}: {one.why}" for one in self.left_out)
+            # People have read why, one by one.
+            why = "\n  ".join(f"{one.name}: {one.why}" for one in self.left_out) if self.output.json else ""
             raise RunError(f"nothing smaller could be made of {self.parent.name}", hint=why)
         return True
 
@@ -164,8 +166,9 @@ class _Search:
         names = {run.name: name for name, run in todo.items()}
         weights = {run.name: 4 * self.results[name].parameters for name, run in todo.items()}
         parent = self.parent.resolve()
-        for group in groups({parent.name: 4 * self.results[PARENT].parameters, **weights}, parent.name):
-            if len(group) < len(todo):
+        apart = groups({parent.name: 4 * self.results[PARENT].parameters, **weights}, parent.name)
+        for group in apart:
+            if len(apart) > 1:
                 self._say(told_group(group))
             with ExitStack() as held:
                 self._wait_for_devices(held)
@@ -174,24 +177,19 @@ class _Search:
                 self._leave_out(names[run], f"it could not be measured: {problem.message}")
                 del self.results[names[run]]
             for run, cost in found.costs.items():
-                self._keep(PARENT if run == parent.name else names[run], cost)
+                name = PARENT if run == parent.name else names[run]
+                self.results[name] = replace(self.results[name], cost=replace(cost, in_groups=len(apart) > 1))
             self.write(None)
 
     def finish(self, png: Path | None) -> int:
         """Say what came of it, and return the exit code."""
-        from hftune.frontier.folder import PICTURE
-        from hftune.frontier.plot import HINT, draw_png, has_matplotlib, plot_lines, save_png
+        from hftune.frontier.plot import HINT, has_matplotlib, plot_lines
         from hftune.frontier.report import report
         from hftune.frontier.verdict import judge
 
         results = self._in_order()
         verdict = judge(results, self.bounds)
         record = self.write(verdict)
-        if has_matplotlib():
-            picture = draw_png(sanitize(self.parent.name), results, verdict)
-            save_png(self.folder.path / PICTURE, picture)
-            if png is not None:
-                save_png(png, picture)
         self.output.emit(record)
         if not self.output.json:
             plot = plot_lines(results, verdict, self.output.stdout)
@@ -199,7 +197,7 @@ class _Search:
             for line in ["", *report(self.recipe.name, results, self.left_out, verdict, plot), *hint]:
                 self.output.say(line)
             self._say_next(verdict)
-        return EXIT_DONE
+        return self._draw(results, verdict, png) if has_matplotlib() else EXIT_DONE
 
     def give_up(self) -> int:
         """Say how to go on, and return the exit code of the run that ended the search."""
@@ -221,6 +219,22 @@ class _Search:
         self.folder.write(record, results)
         return {"frontier": str(self.folder.path), **record}
 
+    def _draw(self, results: Sequence[Result], verdict: Verdict, png: Path | None) -> int:
+        """Draw what was told, and return the exit code: failed where that was asked for and cannot be."""
+        from hftune.frontier.folder import PICTURE
+        from hftune.frontier.plot import draw_png, save_png
+
+        try:
+            picture = draw_png(sanitize(self.parent.name), results, verdict)
+            save_png(self.folder.path / PICTURE, picture)
+            if png is not None:
+                save_png(png, picture)
+        except Exception as error:  # of whatever kind: the figures are there all the same
+            why = error.message if isinstance(error, HftuneError) else f"{type(error).__name__}: {error}"
+            self.output.note(f"hftune: there is no picture: {why}")
+            return EXIT_DONE if png is None else EXIT_FAILED
+        return EXIT_DONE
+
     def _recipe(self, candidate: Candidate) -> Recipe | None:
         """Return the recipe of a candidate's run; None where it cannot be made, which is said."""
         from hftune.frontier.grid import LeftOut, candidate_recipe
@@ -237,24 +251,41 @@ class _Search:
 
     def _make(self, candidate: Candidate, recipe: Recipe, place: str) -> Path | None:
         """Return a candidate's finished run, made now if need be; None when that was stopped or failed."""
-        begun = self.made.find(dump_recipe(recipe))
-        if begun is not None and begun.state is not None and begun.state.status == "done":
+        begun = self._begun(recipe, place)
+        if begun is not None and is_made(begun):
             self._say(f"{place}  there already: {sanitize(begun.name)}")
             return begun.path
         self._say(f"{place} …")
         # The data were looked at when the parent was trained on them.
         run = begun.path if begun is not None else prepare(recipe, self.runs_dir, Launch(check=False))
-        outcome = carry_out_here(run, self.people, self._show)
-        if outcome.status == "done":
-            return run
+        try:
+            outcome = carry_out_here(run, self.people, self._show)
+        except RunLockedError as error:
+            self._leave_out(candidate.name, error.message)
+            return None
+        if outcome.status == "done" or (outcome.error is not None and was_compared(run)):
+            return run  # one made by hand has a bound of its own; what it lost is told here as of all
         if outcome.error is not None:
             self.exit_code = EXIT_FAILED
             self._leave_out(candidate.name, f"it failed: {outcome.error.message} ({run.name})")
             return None
         self.exit_code = outcome.exit_code
-        self.people.say(sanitize(f"{outcome.status}: {read_state(run).reason}"))
+        self._say(f"{outcome.status}: {read_state(run).reason}")
         self.people.say(f"  run   {sanitize(run)}")
         return None
+
+    def _begun(self, recipe: Recipe, place: str) -> RunSummary | None:
+        """Return the run that a recipe has already, made of the model that its parent has now; or None."""
+        from hftune.compressors._parent import parent_folder
+        from hftune.frontier.folder import model_fingerprint
+
+        text, base = dump_recipe(recipe), parent_folder(recipe)
+        if (before := self.made.find(text)) is None:
+            return None
+        found = self.made.find(text, model_fingerprint(base))
+        if found is None:
+            self._say(f"{place}  made anew: the model of {base.name} has changed since {before.name} was made of it")
+        return found
 
     def _judge(self, name: str, run: Path) -> None:
         """Get how good a run's model is, from an earlier call where its files are the same."""
@@ -283,9 +314,6 @@ class _Search:
         split, one = list(judged.by_split.items())[-1]
         self._say(f"  {one.metric} on {split} {one.value.value:.3f}, {size(judged.bytes)}, made in {duration(seconds)}")
         self.write(None)
-
-    def _keep(self, name: str, cost: Any) -> None:
-        self.results[name] = replace(self.results[name], cost=cost)
 
     def _announce(self) -> None:
         names = ", ".join(candidate.name for candidate in self.candidates)

@@ -16,6 +16,7 @@ from typing import Any
 from hftune.frontier.quality import Quality
 from hftune.frontier.speed import Cost
 from hftune.output import finite
+from hftune.recipe.load import load_recipe
 from hftune.runs import layout
 from hftune.runs.files import write_atomic
 
@@ -90,6 +91,15 @@ def model_state(run: Path) -> str:
     return " ".join(
         f"{path.relative_to(run / layout.MODEL)}:{path.stat().st_size}:{path.stat().st_mtime_ns}" for path in files
     )
+
+
+def model_fingerprint(run: Path) -> str:
+    """Return what environment.json of a run that is made of this one has as `model`; raises ModelError."""
+    from hftune.modeling.tokenizer import load_tokenizer
+    from hftune.training.environment import _model_fingerprint
+
+    section, folder = load_recipe(run / layout.RECIPE).model, run / layout.MODEL
+    return _model_fingerprint(folder, load_tokenizer(section.model_copy(update={"tokenizer": None}), folder))
 
 
 def as_csv(results: Sequence[Result]) -> str:

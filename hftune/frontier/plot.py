@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import math
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib import import_module
@@ -97,6 +98,17 @@ def require_matplotlib() -> None:
         )
 
 
+def require_writable(path: Path) -> None:
+    """Raise UsageError when --png says what cannot be written; to be asked before anything is made."""
+    folder = path.parent
+    if path.is_dir():
+        raise UsageError(f"--png: {path} is a folder", hint=f"Name a file in it: --png {path / 'frontier.png'}.")
+    if not folder.is_dir():
+        raise UsageError(f"--png: there is no folder {folder}", hint=f"mkdir -p {folder} makes it.")
+    if not os.access(folder, os.W_OK | os.X_OK):
+        raise UsageError(f"--png: nothing can be written in {folder}", hint="Name a file in a folder of yours.")
+
+
 def draw_png(title: str, results: Sequence[Result], verdict: Verdict) -> bytes:
     """Return a PNG: quality with its interval over size, and over the time of one text alone; the front is filled."""
     figure: Any = import_module("matplotlib.figure").Figure(figsize=(11, 5), layout="constrained")
@@ -134,8 +146,8 @@ def _draw(axes: Any, points: Sequence[tuple[Result, float]], split: str, verdict
 
 
 def save_png(path: Path, png: bytes) -> None:
-    """Write a PNG where --png says; raises UsageError when that cannot be."""
+    """Write a PNG; raises UsageError when that cannot be."""
     try:
         write_atomic(path, png)
     except OSError as error:
-        raise UsageError(f"--png: {path} cannot be written: {error.strerror}") from error
+        raise UsageError(f"{path} cannot be written: {error.strerror}") from error

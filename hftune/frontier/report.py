@@ -150,12 +150,21 @@ def _legend(results: Sequence[Result], verdict: Verdict) -> list[str]:
                 f"the machine was busy: the parent took {own.high / own.low:.1f} times as long in one round as in "
                 "another; --again measures anew"
             )
-        apart = [one.name for one in results if one.cost is not None and one.cost.when != costs[0].when]
-        if apart:
-            words.append(f"measured at another time than the rest: {', '.join(apart)}; --again measures all anew")
+        words += _apart(results, costs[0].when)
         if any(cost.energy is not None and not cost.counted for cost in costs):
             words.append(f"mWh: an estimate; {costs[0].how.split(';')[0]}")
     return [line for each in words for line in _wrapped(each)]
+
+
+def _apart(results: Sequence[Result], when: float) -> list[str]:
+    """Return what to say of models that were not measured together with the parent's newest figures."""
+    apart = [(one.name, one.cost.in_groups) for one in results if one.cost is not None and one.cost.when != when]
+    words = []
+    if names := ", ".join(name for name, in_groups in apart if in_groups):
+        words.append(f"measured beside the parent before the rest, since memory did not hold all at once: {names}")
+    if names := ", ".join(name for name, in_groups in apart if not in_groups):
+        words.append(f"measured at another time than the rest: {names}; --again measures all anew")
+    return words
 
 
 def _energy(one: Result) -> str:

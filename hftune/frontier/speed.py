@@ -77,7 +77,7 @@ class Cost:
     `p50`, `p95`: seconds of one text (of a generator: one token) asked alone. `rate`: texts (tokens) a second, many at
     once. `peak_bytes`: the most memory that its process ever held; `peak_ratio` has no rounds. `energy`: Wh a thousand
     texts (tokens), `counted` or an estimate, `how`; None where no meter tells. `unit`: text or token. `when`: seconds
-    since 1970, the same for all that were measured side by side.
+    since 1970, the same for all that were measured side by side; `in_groups`: memory did not hold all of them at once.
     """
 
     unit: str
@@ -95,6 +95,7 @@ class Cost:
     counted: bool = False
     how: str = ""
     when: float = 0.0
+    in_groups: bool = False
 
     def to_dict(self) -> dict[str, Any]:
         """Return it as JSON holds it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 from pathlib import Path
 
 from hftune.inference.loading import ADAPTER_CONFIG
@@ -10,12 +10,12 @@ from hftune.modeling.resolve import resolve_model
 from hftune.recipe.schema import Recipe
 from hftune.runs import layout
 
-WEIGHTS = ("*.safetensors", "*.bin")
+WEIGHTS = ("*.safetensors", "*.bin")  # the first of these that there are is what transformers loads
 
 
 def model_bytes(run: Path) -> int:
     """Return the size of all that is in a run's model/."""
-    return _size(run / layout.MODEL, ("*",))
+    return _size((run / layout.MODEL).rglob("*"))
 
 
 def base_bytes(recipe: Recipe, run: Path) -> int:
@@ -25,9 +25,9 @@ def base_bytes(recipe: Recipe, run: Path) -> int:
     """
     if not (run / layout.MODEL / ADAPTER_CONFIG).is_file():
         return 0
-    return _size(resolve_model(recipe.model, tokenizer=False).folder, WEIGHTS)
+    folder = resolve_model(recipe.model, tokenizer=False).folder
+    return next((size for pattern in WEIGHTS if (size := _size(folder.glob(pattern)))), 0)
 
 
-def _size(folder: Path, patterns: Sequence[str]) -> int:
-    paths = {path for pattern in patterns for path in folder.rglob(pattern) if path.is_file()}
-    return sum(path.stat().st_size for path in paths)
+def _size(paths: Iterable[Path]) -> int:
+    return sum(path.stat().st_size for path in paths if path.is_file())

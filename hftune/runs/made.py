@@ -10,6 +10,7 @@ from pathlib import Path
 from hftune.runs import layout
 from hftune.runs.events import Event
 from hftune.runs.reader import RunSummary, list_runs, read_events
+from hftune.runs.state import ACTIVE
 
 AUTO = "auto"  # a learning rate that each run looks for
 RATE = re.compile(r"^  learning_rate: (.*)$", re.MULTILINE)
@@ -29,10 +30,11 @@ class MadeRuns:
                 recipe, rate = what
                 self._by_recipe.setdefault(recipe, []).append((run, rate))
 
-    def find(self, recipe: str) -> RunSummary | None:
-        """Return the run of a resolved recipe's text: a finished one, else the newest; None when there is none.
+    def find(self, recipe: str, model: str | None = None) -> RunSummary | None:
+        """Return the run of a resolved recipe's text: a done one, else one that is made, else the newest; or None.
 
-        What a run is called does not matter. One whose recipe was changed on the way is another run.
+        What a run is called does not matter. One whose recipe was changed on the way is another run. `model`: the
+        fingerprint of the model that it must have begun with; None: whichever.
         """
         what, wanted = _identity(recipe)
         found = [
@@ -41,18 +43,33 @@ class MadeRuns:
             if run.state is not None
             and (rate == wanted or (wanted == AUTO and _rate_was_found(run.path)))
             and (self._data is None or data_of(run.path) in (None, self._data))
+            and (model is None or _environment(run.path, "model") in (None, model))
         ]
         done = [run for run in found if run.state is not None and run.state.status == "done"]
-        return next(iter(done or found), None)
+        return next(iter(done or [run for run in found if is_made(run)] or found), None)
 
 
 def data_of(run: Path) -> str | None:
     """Return the fingerprint of the data that a run was trained on; None before it has looked at them."""
+    return _environment(run, "data")
+
+
+def is_made(run: RunSummary) -> bool:
+    """Tell whether there is nothing left to do for a run's model: it is done, or failed by what it has lost alone."""
+    if run.state is None or run.state.status in ACTIVE:
+        return False
+    return run.state.status == "done" or was_compared(run.path)
+
+
+def was_compared(run: Path) -> bool:
+    """Tell whether a compressed run's newest attempt made its model and compared it, whatever came of that."""
+    # Each attempt writes them in this order. A resumed one that got no further has left an old model.
+    files = [run / name for name in (layout.ENVIRONMENT, layout.MODEL, layout.COMPRESSION)]
     try:
-        found = json.loads((run / layout.ENVIRONMENT).read_bytes()).get("data")
-    except (OSError, ValueError, AttributeError):
-        return None
-    return str(found)
+        times = [path.stat().st_mtime_ns for path in files]
+    except OSError:
+        return False
+    return times == sorted(times)
 
 
 def active_seconds(events: Sequence[Event]) -> float:
@@ -67,6 +84,14 @@ def active_seconds(events: Sequence[Event]) -> float:
         if following is not None and following.attempt == event.attempt and status != "queued":
             seconds += max(0.0, following.time - event.time)
     return seconds
+
+
+def _environment(run: Path, key: str) -> str | None:
+    try:
+        found = json.loads((run / layout.ENVIRONMENT).read_bytes()).get(key)
+    except (OSError, ValueError, AttributeError):
+        return None
+    return str(found)
 
 
 def _what_it_trains(run: Path) -> tuple[str, str] | None:

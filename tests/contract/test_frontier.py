@@ -19,10 +19,12 @@ from sklearn import metrics as sk
 from hftune import cli
 from hftune.frontier.plot import has_matplotlib
 from hftune.inference.predictor import Predictor
+from hftune.runs.lock import run_lock
 from hftune.runs.reader import list_runs, read_events, read_state
 from tests.unit.compressors.runs import train, write_recipe
 
 SHORT = ["-s", "training.max_steps=4"]
+RUINOUS = [*SHORT, "-s", "training.learning_rate=3.0", "-s", "training.max_grad_norm=0"]
 
 
 @pytest.fixture(autouse=True)
@@ -55,7 +57,8 @@ def unmeasured_speed(monkeypatch: pytest.MonkeyPatch) -> list[list[str]]:
     def measure(parent: Path, runs: list[Path], questions: Any, note: Any) -> side_by_side.Measured:
         asked.append([run.name for run in runs])
         turns = Asked((Turn((0.01,), 32, 0.1),), 1000)
-        return side_by_side.Measured({run.name: cost(turns, turns, "text") for run in (parent, *runs)})
+        when = float(len(asked))
+        return side_by_side.Measured({run.name: cost(turns, turns, "text", when) for run in (parent, *runs)})
 
     monkeypatch.setattr(side_by_side, "measure", measure)
     return asked
@@ -176,6 +179,127 @@ def test_a_run_made_by_hand_counts_whatever_it_may_lose(
     assert cli.run(["compress", str(parent), *by_hand]) == 0
     assert frontier(parent, "--only", "bf16") == 0
     assert len(attempts()) == 2
+
+
+def test_a_run_made_by_hand_that_lost_more_than_it_may_counts_too(
+    parent: Path, unmeasured_speed: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand = ["--method", "distill", *RUINOUS, "-s", "compress.max_loss=0"]
+    assert cli.run(["compress", str(parent), *by_hand]) == 1
+    assert "worse than its parent" in capsys.readouterr().err
+    assert frontier(parent, "--only", "distill", *RUINOUS) == 0
+    said = capsys.readouterr().out
+    assert "distill  there already" in said and "left out" not in said and "worse than its parent" not in said
+    assert list(attempts().values()) == [1, 1]
+
+
+def test_a_run_begun_by_hand_is_finished_and_counts_whatever_it_may_lose(
+    parent: Path,
+    unmeasured_speed: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    by_hand = ["--method", "distill", *RUINOUS, "-s", "compress.max_loss=0"]
+    with monkeypatch.context() as broken:
+        broken.setattr("hftune.pipeline.final_figures", lambda *_: 1 / 0)
+        assert cli.run(["compress", str(parent), *by_hand]) == 1
+    capsys.readouterr()
+    assert frontier(parent, "--only", "distill", *RUINOUS, "--json") == 0
+    record = found_last(capsys)
+    assert [one["name"] for one in record["models"]] == ["parent", "distill"] and record["left_out"] == []
+    assert sorted(attempts().values()) == [1, 2]
+
+
+def test_what_was_made_of_a_parent_that_has_changed_is_made_anew(
+    parent: Path, unmeasured_speed: list[list[str]], capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert frontier(parent, "--only", "bf16", *SHORT, "--json") == 0
+    first = found(capsys)["models"][1]
+    assert cli.run(["resume", str(parent), "--allow-inexact", "-s", "training.max_steps=60"]) == 0
+    capsys.readouterr()
+    assert frontier(parent, "--only", "bf16", *SHORT) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert f"bf16 made anew: the model of {parent.name} has changed since {first['run']} was made of it" in said
+    assert frontier(parent, "--only", "bf16", *SHORT, "--json") == 0
+    record = found(capsys)
+    assert record["models"][1]["run"] != first["run"] and [one["run"] for one in record["others"]] == [first["run"]]
+    assert len(attempts()) == 3
+    # What is only newer is the same: a folder of runs may have been copied.
+    for path in (parent / "model").iterdir():
+        path.touch()
+    assert frontier(parent, "--only", "bf16", *SHORT) == 0
+    assert "bf16  there already" in capsys.readouterr().out and len(attempts()) == 3
+
+
+def test_what_another_process_is_making_is_left_out(
+    parent: Path, unmeasured_speed: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    by_hand = ["--method", "distill", *SHORT]
+    with monkeypatch.context() as broken:
+        broken.setattr("hftune.pipeline.final_figures", lambda *_: 1 / 0)
+        assert cli.run(["compress", str(parent), *by_hand]) == 1
+    capsys.readouterr()
+    begun = next(run for run in list_runs() if run.name.startswith("tiny-distill-"))
+    with run_lock(begun.path, "training"):
+        assert frontier(parent, "--only", "distill,bf16", *SHORT, "--json") == 0
+    record = found(capsys)
+    assert [one["name"] for one in record["models"]] == ["parent", "bf16"]
+    (left_out,) = record["left_out"]
+    assert left_out["name"] == "distill" and f"run {begun.name} is in use by" in left_out["why"]
+
+
+def test_where_memory_does_not_hold_all_that_is_said_and_not_that_measuring_again_would_help(
+    parent: Path, unmeasured_speed: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr(
+        "hftune.frontier.side_by_side.groups", lambda weights, parent: [[name] for name in weights if name != parent]
+    )
+    assert frontier(parent, "--only", "prune-neurons,bf16", *SHORT) == 0
+    said = " ".join(capsys.readouterr().out.split())
+    assert len(unmeasured_speed) == 2 and said.count("memory is short: 1 model beside the parent at a time") == 2
+    assert "before the rest, since memory did not hold all at once: prune-neurons" in said
+    assert "--again" not in said
+
+
+def test_a_picture_that_cannot_be_is_said_before_anything_is_made(
+    parent: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hftune.frontier.plot.has_matplotlib", lambda: True)
+    for path, why in ((tmp_path / "no" / "f.png", "there is no folder"), (tmp_path, "is a folder")):
+        assert frontier(parent, "--png", str(path)) == 2
+        assert why in capsys.readouterr().err
+    assert len(attempts()) == 1 and not (parent.parent / "frontiers").exists()
+
+
+def test_the_tables_stand_when_the_picture_fails(
+    parent: Path,
+    tmp_path: Path,
+    unmeasured_speed: list[list[str]],
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    monkeypatch.setattr("hftune.frontier.plot.has_matplotlib", lambda: True)
+    monkeypatch.setattr("hftune.frontier.plot.draw_png", lambda *_: b"a picture")
+    picture = tmp_path / "runs" / "frontiers" / parent.name / "frontier.png"
+    picture.mkdir(parents=True)
+    (picture / "in the way").touch()
+    for png, code in (([], 0), (["--png", str(tmp_path / "f.png")], 1)):
+        assert frontier(parent, "--only", "bf16", *png) == code
+        said = capsys.readouterr()
+        assert "bf16 is the smallest model" in said.out
+        assert f"there is no picture: {picture} cannot be written: Is a directory" in said.err
+
+
+def test_why_something_failed_is_said_once(
+    parent: Path, unmeasured_speed: list[list[str]], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("hftune.pipeline.final_figures", lambda *_: 1 / 0)
+    assert frontier(parent, "--only", "bf16") == 1
+    said = capsys.readouterr()
+    assert (said.out + said.err).count("division by zero") == 1 and "nothing smaller could be made" in said.err
+    # A program gets it in its one object.
+    assert frontier(parent, "--only", "bf16", "--json") == 1
+    assert "division by zero" in found(capsys)["error"]["hint"]
 
 
 def test_what_fails_or_cannot_be_is_left_out_and_the_others_go_on(

@@ -13,7 +13,7 @@ from hftune.errors import UsageError
 from hftune.frontier import plot
 from hftune.frontier.folder import Folder, Result, as_csv
 from hftune.frontier.grid import GRID, LeftOut
-from hftune.frontier.plot import draw_png, plot_lines, save_png
+from hftune.frontier.plot import draw_png, plot_lines, require_writable, save_png
 from hftune.frontier.report import as_object, report
 from hftune.frontier.speed import Spread
 from hftune.frontier.verdict import Bounds, judge
@@ -66,6 +66,18 @@ def test_what_was_measured_at_another_time_is_named() -> None:
     assert results[1].cost is not None
     results[1] = replace(results[1], cost=replace(results[1].cost, when=7.0))
     assert "measured at another time than the rest: bf16; --again" in "\n".join(report("tiny", results, [], verdict))
+
+
+def test_what_memory_kept_apart_is_not_said_to_be_cured_by_measuring_again() -> None:
+    results = [parent(), result("bf16", 0.001, 0.002), result("distill", 0.001, 0.002), result("prune", 0.1, 0.1)]
+    verdict = judge(results, Bounds())
+    for number, in_groups in ((1, True), (2, True), (3, False)):
+        cost = results[number].cost
+        assert cost is not None
+        results[number] = replace(results[number], cost=replace(cost, when=7.0, in_groups=in_groups))
+    text = " ".join("\n".join(report("tiny", results, [], verdict)).split())
+    assert "before the rest, since memory did not hold all at once: bf16, distill measured at another time" in text
+    assert "measured at another time than the rest: prune; --again measures all anew" in text
 
 
 def test_a_busy_machine_is_told() -> None:
@@ -125,6 +137,17 @@ def test_a_png_is_drawn_where_matplotlib_is_and_asked_for_in_words_elsewhere(
     assert (tmp_path / "f.png").read_bytes().startswith(b"\x89PNG")
     with pytest.raises(UsageError, match="cannot be written"):
         save_png(tmp_path / "no" / "f.png", png)
+
+
+def test_where_a_picture_can_be_written_is_known_beforehand(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    require_writable(tmp_path / "f.png")
+    with pytest.raises(UsageError, match="there is no folder"):
+        require_writable(tmp_path / "no" / "f.png")
+    with pytest.raises(UsageError, match="is a folder"):
+        require_writable(tmp_path)
+    monkeypatch.setattr("os.access", lambda path, mode: False)  # whoever runs the tests may write everywhere
+    with pytest.raises(UsageError, match="nothing can be written in"):
+        require_writable(tmp_path / "f.png")
 
 
 def test_the_folder_gives_back_what_it_was_given_and_nothing_where_it_is_broken(tmp_path: Path) -> None:
