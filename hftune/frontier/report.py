@@ -108,17 +108,17 @@ def _speed_table(results: Sequence[Result]) -> list[str]:
         return []
     unit = known[0][2].unit
     lines = [
-        f"{'':{NAME + 3}} {'alone, ms a ' + unit:<29}  {'in batches, ' + unit + 's/s':<28}".rstrip(),
-        f"{'':3}{'model':{NAME}} {'p50':>6} {'p95':>6} {'x the parent':>15}  {'rate':>10} {'x the parent':>16}",
+        f"{'':{NAME + 3}} {'alone, ms a ' + unit:<30}  in batches, {unit}s/s",
+        f"{'':3}{'model':{NAME}} {'p50':>6} {'p95':>6} {'x the parent':>16}  {'rate':>10} {'x the parent':>16}",
     ]
     for number, name, cost in known:
-        times = f"{1000 * cost.p50.median:>6.3g} {1000 * cost.p95.median:>6.3g}"
+        times = f"{_thousandths(cost.p50.median):>6} {_thousandths(cost.p95.median):>6}"
         rate = f"{_rate(cost.rate.median):>10}"
         if name == PARENT:
-            lines.append(f"{number}  {name:{NAME}} {times} {'':>15}  {rate}")
+            lines.append(f"{number}  {name:{NAME}} {times} {'':>16}  {rate}")
         else:
             lines.append(
-                f"{number}  {name:{NAME}} {times} {_spread(cost.p50_ratio):>15}  {rate} {_spread(cost.rate_ratio):>16}"
+                f"{number}  {name:{NAME}} {times} {_spread(cost.p50_ratio):>16}  {rate} {_spread(cost.rate_ratio):>16}"
             )
     return lines
 
@@ -171,7 +171,7 @@ def _energy(one: Result) -> str:
     if one.cost is None or one.cost.energy is None:
         return ""
     ratio = "" if one.name == PARENT or one.cost.energy_ratio is None else _spread(one.cost.energy_ratio)
-    return f"{1000 * one.cost.energy.median:>6.3g} {ratio:>18}"
+    return f"{_thousandths(one.cost.energy.median):>6} {ratio:>18}"
 
 
 def _spread(spread: Spread) -> str:
@@ -182,19 +182,30 @@ def _ratio(value: float) -> str:
     return f"{value:.2f}" if value < 10 else f"{value:.0f}"
 
 
+def _thousandths(value: float) -> str:
+    """Return milliseconds of seconds, or mWh of Wh, in six columns."""
+    return f"{1000 * value:.3g}" if value < 0.9995 else f"{1000 * value:.0f}"
+
+
 def _rate(value: float) -> str:
     return f"{value:,.0f}" if value >= 100 else f"{value:.3g}"
 
 
 def figure3(value: float) -> str:
     """Return a metric with three digits after the point where it is small: columns of them are in line."""
-    return f"{value:.3f}" if abs(value) < 10 else f"{value:.1f}" if abs(value) < 1000 else f"{value:.3g}"
+    size = abs(value)
+    return f"{value:.3f}" if size < 10 else f"{value:.1f}" if size < 1000 else _whole(value)
 
 
 def hundredths(value: float) -> str:
     """Return a loss in points, or in per cent where it is a share of the parent's."""
-    told = f"{100 * value:.1f}" if abs(value) < 10 else f"{100 * value:.2g}"
+    told = f"{100 * value:.1f}" if abs(value) < 9.9995 else _whole(100 * value)
     return "0.0" if told == "-0.0" else told
+
+
+def _whole(value: float) -> str:
+    """Return a large figure in five columns: a perplexity, which a ruined model has in millions."""
+    return f"{value:.0f}" if abs(value) < 99_999.5 else f"{value:.0e}"
 
 
 def _ends(interval: Interval, tell: Any) -> str:

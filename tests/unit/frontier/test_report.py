@@ -51,6 +51,25 @@ def test_tables_plot_and_sentence_fit_80_columns(relative: bool, factor: float) 
     assert "(estimate)" in text and "guessed" in text
 
 
+@pytest.mark.parametrize("loss", [12.3456, 123.456, 4321.0, 1e7, 1e12])
+@pytest.mark.parametrize("seconds", [0.00012, 0.9996, 4.2, 99.0])
+def test_a_ruined_or_slow_model_breaks_no_column(loss: float, seconds: float) -> None:
+    results = [
+        parent(relative=True),
+        result("distill+onnx-int8", loss, loss, seconds=seconds, half=0.4 * loss, relative=True),
+    ]
+    for number, one in enumerate(results):
+        figures = one.quality["test"]
+        value = replace(figures.value, low=0.8 * figures.value.value, high=1.2 * figures.value.value)
+        results[number] = replace(one, quality={**one.quality, "test": replace(figures, value=value)})
+    verdict = judge(results, Bounds())
+    lines = report("tiny", results, [], verdict)
+    assert max(map(len, lines)) <= 80
+    quality, speed = (next(i for i, line in enumerate(lines) if heading in line) for heading in ("same", "p50"))
+    assert len(lines[quality]) == len(lines[quality + 2]) and lines[quality + 2].endswith("97.0%")
+    assert len(lines[speed]) == len(lines[speed + 2]) and lines[speed + 2].endswith(")")
+
+
 def test_a_row_has_what_was_measured() -> None:
     results = [parent(), result("bf16", 0.001, 0.002, size=40_000_000)]
     text = "\n".join(report("tiny", results, [], judge(results, Bounds())))
