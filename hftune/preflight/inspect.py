@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hftune import methods, tasks
-from hftune.compressors._parent import check_parent, config_folder
+from hftune.compressors._parent import check_parent, config_folder, require_held_out
 from hftune.data.texts import Texts
 from hftune.errors import DataError, HftuneError, ModelError, RecipeError
 from hftune.figures import size
@@ -34,9 +34,7 @@ from hftune.tasks import Notice, Prepared
 if TYPE_CHECKING:
     from datasets import Dataset
 
-_UNTRIED = Notice(
-    "info", "no-estimate", "what a run that compresses takes is not tried out: it says so once it runs"
-)
+_UNTRIED = Notice("info", "no-estimate", "what a run that compresses takes is not tried out: it says so once it runs")
 Note = Callable[[str], None]
 Locate = Callable[[HftuneError], HftuneError]
 
@@ -131,7 +129,11 @@ def _prepare(
     prepared = None
     task, method = tasks.registry.load(recipe.task.name), methods.registry.load(recipe.method.name)
     with _kept(problems, locate):
-        tokenizer = load_tokenizer(recipe.model, folder, note, Texts(splits["train"], recipe.data))
+        section = recipe.model
+        if recipe.compress is not None:
+            require_held_out(recipe, splits)
+            section = section.model_copy(update={"tokenizer": None})  # the parent's own, saved in its folder
+        tokenizer = load_tokenizer(section, folder, note, Texts(splits["train"], recipe.data))
         config = load_config(recipe.model, folder, tokenizer)
         with _kept(problems, locate):
             method.check(recipe.method.settings(method.Config), recipe.model, config, recipe.task.name)

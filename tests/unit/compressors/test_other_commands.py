@@ -1,10 +1,11 @@
-"""Commands that know nothing of compression, on compressed runs and on recipes that compress: embed, lr-find."""
+"""Commands that know nothing of compression, on compressed runs and on recipes that compress: embed, lr-find, check."""
 
 from __future__ import annotations
 
 import json
 import shutil
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ from hftune import cli
 from hftune.compressors._recipes import compress_recipe
 from hftune.inference.embedding import word_table
 from hftune.inference.loading import load_run
+from hftune.preflight.inspect import check
 from hftune.recipe.load import dump_recipe, load_recipe
 from hftune.runs.reader import list_runs
 from tests.unit.compressors.quantized import write
@@ -118,3 +120,33 @@ def test_trials_of_a_student_may_lose_what_they_will(
     recipes = [load_recipe(trial.path / "recipe.yaml").compress for trial in trials]
     assert {recipe.options["max_loss"] for recipe in recipes if recipe is not None} == {1000.0}
     assert {recipe.options["layers"] for recipe in recipes if recipe is not None} == {1}
+
+
+# check
+
+
+def errors_of(path: Path, *overrides: str) -> list[Any]:
+    return [one for one in check(load_recipe(path, overrides)).findings if one.level == "error"]
+
+
+def test_a_check_reads_texts_as_the_parent_does(full_run: Path, tmp_path: Path) -> None:
+    """Not by the name that the recipe had for its tokenizer."""
+    path = recipe_file(full_run, "prune", tmp_path)
+    plain, again = (check(load_recipe(path, more)) for more in ([], ["model.tokenizer=gone/elsewhere"]))
+    assert plain.ok and again.ok
+    assert (again.unknown, again.truncated) == (plain.unknown, plain.truncated)
+
+
+def test_a_check_fits_no_tokenizer_anew(lstm_run: Path, tiny_reviews: Path, tmp_path: Path) -> None:
+    path = recipe_file(lstm_run, "quantize", tmp_path, "compress.format=bf16")
+    other = tmp_path / "other.csv"
+    other.write_text(tiny_reviews.read_text(encoding="utf-8").replace("the", "电影"), encoding="utf-8")
+    assert check(load_recipe(path)).unknown == 0
+    assert check(load_recipe(path, [f"data.files={other}"])).unknown > 0, "the parent knows no such characters"
+
+
+def test_a_check_says_that_there_is_nothing_to_compare_on(full_run: Path, tmp_path: Path) -> None:
+    path = recipe_file(full_run, "prune", tmp_path)
+    assert not errors_of(path)
+    (error,) = errors_of(path, "data.test_share=0", "data.validation_share=0")
+    assert "could not be compared with its parent" in error.message
