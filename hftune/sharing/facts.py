@@ -9,9 +9,12 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hftune import starters
+from hftune.compressors._learning import learns
+from hftune.compressors._parent import parent_folder
 from hftune.errors import HftuneError
 from hftune.inference.predictor import CLASSIFIES
 from hftune.modeling.loading import count_parameters
+from hftune.recipe.load import load_recipe
 from hftune.recipe.paths import public_name
 from hftune.recipe.schema import Choice, DataSection, Recipe
 from hftune.runs import layout
@@ -38,7 +41,8 @@ class Facts:
     `score` is None when the rows to score it on are not at hand. `figures`: metrics.json, of the finished model
     alone. `plan`: the run's plan event. `seconds`: of all attempts, from the first event of each to its last.
     `consumed`: the energy of all attempts, None where no meter told. `kept`: the format of the weights; `compared`: of
-    a compressed run, how it does beside its parent.
+    a compressed run, how it does beside its parent. `from_scratch`: it has no weights of a pretrained model, also where
+    its recipe, which is its parent's, names one. `learned`: it was trained, not merely cut or kept in another format.
     """
 
     run: str
@@ -58,6 +62,14 @@ class Facts:
     consumed: Consumed | None = None
     kept: Kept = "float32"
     compared: Comparison | None = None
+    from_scratch: bool = False
+    learned: bool = True
+
+    @property
+    def parent(self) -> str:
+        """The name of the run that a compressed one was made of, empty for any other."""
+        compress = self.recipe.compress
+        return "" if compress is None else Path(str(compress.options.get("parent", ""))).name
 
 
 def gather(predictor: Predictor, note: Note) -> Facts:
@@ -88,7 +100,24 @@ def gather(predictor: Predictor, note: Note) -> Facts:
         consumed=consumed(events),
         kept=kept_as(loaded),
         compared=None if recipe.compress is None else read_comparison(run),
+        from_scratch=_is_from_scratch(recipe, run),
+        learned=recipe.compress is None or learns(recipe.compress),
     )
+
+
+def _is_from_scratch(recipe: Recipe, run: Path) -> bool:
+    """Whether a model began with random weights: a student of its own architecture did, and what was made of one."""
+    if recipe.model.id is None:
+        return True
+    if recipe.compress is None:
+        return False
+    if recipe.compress.options.get("student") is not None:
+        return True
+    parent = parent_folder(recipe, run)
+    try:
+        return _is_from_scratch(load_recipe(parent / layout.RECIPE), parent)
+    except HftuneError:
+        return False
 
 
 def kept_as(loaded: LoadedRun) -> Kept:

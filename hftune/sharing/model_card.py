@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from hftune.figures import count, duration, figure, many
 from hftune.recipe.load import dump_recipe
@@ -49,12 +48,9 @@ def model_card(facts: Facts, published: Published, loading: usage.Loading) -> st
         "## How good it is\n\n" + "\n\n".join(_quality(facts)),
         *_compression(facts),
         "## Data\n\n" + "\n\n".join(_data(facts)),
-        "## Training\n\n" + "\n\n".join(_training(facts, published)),
+        ("## Training\n\n" if facts.learned else "## How it was made\n\n") + "\n\n".join(_training(facts)),
         "## Limits\n\n" + "\n".join(f"- {line}" for line in _limits(facts)),
-        "## Recipe\n\nIt runs again with `hftune run recipe.yaml`"
-        + ("." if _is_public(facts.recipe) else " where its data and its base model are.")
-        + "\n\n"
-        + block(dump_recipe(public_recipe(facts.recipe)), "yaml"),
+        f"## Recipe\n\n{_again(facts)}\n\n" + block(dump_recipe(public_recipe(facts.recipe)), "yaml"),
     ]
     return f"---\n{_metadata(facts, published)}---\n\n" + "\n\n".join(sections) + "\n"
 
@@ -62,7 +58,7 @@ def model_card(facts: Facts, published: Published, loading: usage.Loading) -> st
 def _metadata(facts: Facts, published: Published) -> str:
     from huggingface_hub import EvalResult, ModelCardData
 
-    recipe, base = facts.recipe, name_on_hub(facts.recipe.model)
+    recipe, base = facts.recipe, None if facts.from_scratch else name_on_hub(facts.recipe.model)
     results = []
     if facts.score is not None:
         for name, value in facts.score.metrics.items():
@@ -81,13 +77,12 @@ def _metadata(facts: Facts, published: Published) -> str:
                     metric_name=f"{name}{_interval(value)}",
                 )
             )
-    relation = None if base is None else "adapter" if published.weights == "adapter" else "finetune"
     used = facts.consumed
     data = ModelCardData(
         model_name=published.repo.partition("/")[2],
         license=published.licence,
         base_model=base,
-        base_model_relation=relation,
+        base_model_relation=None if base is None else _relation(facts, published),
         library_name="peft"
         if published.weights == "adapter"
         else "onnx"
@@ -102,13 +97,21 @@ def _metadata(facts: Facts, published: Published) -> str:
     return str(data.to_yaml()).strip("\n") + "\n"
 
 
+def _relation(facts: Facts, published: Published) -> str:
+    """Return what the Hub calls the way from the base model to this one."""
+    if facts.recipe.compress is not None and facts.recipe.compress.name == "quantize":
+        return "quantized"
+    return "adapter" if published.weights == "adapter" else "finetune"
+
+
 def _emissions(facts: Facts, used: Consumed) -> dict[str, str | float]:
     """Return what the Hub shows of CO2: in grams."""
     found: dict[str, str | float] = {
         "emissions": round(used.used.co2_g, 6),
         "source": "codecarbon" if used.used.counted else "codecarbon, an estimate",
-        "training_type": "pre-training" if facts.recipe.model.id is None else "fine-tuning",
     }
+    if facts.learned:
+        found["training_type"] = "pre-training" if facts.from_scratch else "fine-tuning"
     if country := facts.recipe.energy.country:
         found["geographical_location"] = country
     if hardware := facts.environment.get("processor"):
@@ -118,12 +121,6 @@ def _emissions(facts: Facts, used: Consumed) -> dict[str, str | float]:
 
 def _title(facts: Facts, published: Published) -> str:
     recipe = facts.recipe
-    base = public_base(recipe.model)
-    origin = (
-        f"nothing: a new {text(recipe.model.architecture)} with random weights"
-        if base is None
-        else f"{text(base)}, {_method(facts)}"
-    )
     what = _WHAT[recipe.task.name]
     if facts.problem_type == MULTI:
         what = "gives a text any of these labels"
@@ -132,7 +129,7 @@ def _title(facts: Facts, published: Published) -> str:
     names = f": {', '.join(map(text, facts.labels))}" if facts.labels and facts.problem_type != REGRESSION else ""
     rows = [
         ("what it does", f"{what}{names}"),
-        ("made from", origin),
+        ("made from", _origin(facts)),
         ("licence", text(published.licence) if published.licence else "not stated: ask whoever published it"),
         ("parameters", count(facts.parameters)),
         ("weights", f"{_WEIGHTS[published.weights].format(_KEPT[facts.kept])}"),
@@ -143,6 +140,19 @@ def _title(facts: Facts, published: Published) -> str:
     return f"# {text(published.repo.partition('/')[2])}\n\n| | |\n|---|---|\n{body}"
 
 
+def _origin(facts: Facts) -> str:
+    recipe, base = facts.recipe, public_base(facts.recipe.model)
+    new = f"nothing: a new {text(facts.model_type)} with random weights"
+    began = new if base is None or facts.from_scratch else text(base)
+    if recipe.compress is None:
+        return began if began == new else f"{began}, {_method(facts)}"
+    if recipe.compress.options.get("student") is not None:
+        return f"{new}, distilled from the run {text(facts.parent)}"
+    made = _MADE.get(recipe.compress.name, f"made smaller by {text(recipe.compress.name)}")
+    return f"{began}, by way of the run {text(facts.parent)}, {made}"
+
+
+_MADE = {"distill": "distilled", "prune": "pruned", "quantize": "quantized"}
 _WEIGHTS = {
     "whole": "all of them, {}",
     "adapter": "the adapter alone, {}: it stands on its base model",
@@ -174,8 +184,7 @@ def _compression(facts: Facts) -> Iterator[str]:
         return
     how = str(compress.options.get("format") or compress.name)
     made = f"Made by {text(compress.name)} ({text(how)})" if how != compress.name else f"Made by {text(compress.name)}"
-    parent = Path(str(compress.options.get("parent", ""))).name
-    said = [f"{made} from the run {text(parent)}." if parent else f"{made}."]
+    said = [f"{made} from the run {text(facts.parent)}." if facts.parent else f"{made}."]
     if facts.compared is not None and facts.step is None:
         said.append(block("\n".join(facts.compared.lines()), ""))
     yield "## Compression\n\n" + "\n\n".join(said)
@@ -241,7 +250,7 @@ def _data(facts: Facts) -> Iterator[str]:
         yield f"Fingerprint of all rows (SHA-256 of their values, in order): {text(fingerprint)}"
 
 
-def _training(facts: Facts, published: Published) -> Iterator[str]:
+def _training(facts: Facts) -> Iterator[str]:
     environment, plan = facts.environment, facts.plan
     where = [environment.get("processor"), environment.get("device"), environment.get("precision")]
     rows = [
@@ -249,11 +258,16 @@ def _training(facts: Facts, published: Published) -> Iterator[str]:
         ("processes and threads", f"{environment.get('processes', 1)} and {environment.get('threads', '?')}"),
         ("time", f"{duration(facts.seconds)} with evaluations"),
         ("energy", "" if facts.consumed is None else f"{facts.consumed.used.tell()}: {facts.consumed.used.how}"),
-        ("steps", f"{figure(plan.get('total_steps'))}, {many(plan.get('num_train_epochs', 0), 'epoch')}"),
-        ("parameters that learned", count(plan.get("trainable_parameters"))),
-        ("learning rate", figure(plan.get("learning_rate"))),
-        ("seed", str(facts.recipe.training.seed)),
-        ("base model", _fingerprint(facts)),
+    ]
+    if facts.learned:
+        rows += [
+            ("steps", f"{figure(plan.get('total_steps'))}, {many(plan.get('num_train_epochs', 0), 'epoch')}"),
+            ("parameters that learned", count(plan.get("trainable_parameters"))),
+            ("learning rate", figure(plan.get("learning_rate"))),
+            ("seed", str(facts.recipe.training.seed)),
+        ]
+    rows += [
+        _fingerprint(facts),
         ("versions", ", ".join(f"{name} {value}" for name, value in (environment.get("versions") or {}).items())),
     ]
     at = "" if facts.step is None else f", its checkpoint of step {facts.step:,}"
@@ -261,12 +275,14 @@ def _training(facts: Facts, published: Published) -> Iterator[str]:
     yield table(["", ""], [row for row in rows if row[1]])
 
 
-def _fingerprint(facts: Facts) -> str:
+def _fingerprint(facts: Facts) -> tuple[str, str]:
+    """Return what the run began with, and the hash of that: of a compressed run its parent's model."""
+    hashed = facts.environment.get("model", "unknown")
+    if facts.parent:
+        return "parent", f"the run {facts.parent}, SHA-256 of the files of its model {hashed}"
     base, revision = public_base(facts.recipe.model), facts.environment.get("model_revision")
-    if base is None:
-        return ""
     at = f" at {revision}" if revision else ""
-    return f"{base}{at}, SHA-256 of its files {facts.environment.get('model', 'unknown')}"
+    return "base model", "" if base is None else f"{base}{at}, SHA-256 of its files {hashed}"
 
 
 def _limits(facts: Facts) -> Iterator[str]:
@@ -294,8 +310,21 @@ def _limits(facts: Facts) -> Iterator[str]:
         if data.too_long == "truncate"
         else "nothing."
     )
-    learned = "its data" if facts.recipe.model.id is None else "its data and its base model"
+    learned = "its data" if facts.from_scratch else "its data and its base model"
+    if facts.from_scratch and facts.recipe.model.id is not None:
+        learned = "its data and the answers of the model that it was distilled from"
     yield f"What there is of prejudice in {learned} it has learned; nobody has looked for it here."
+
+
+def _again(facts: Facts) -> str:
+    """Return what it takes to run the recipe again."""
+    if not facts.parent:
+        where = "." if _is_public(facts.recipe) else " where its data and its base model are."
+        return f"It runs again with `hftune run recipe.yaml`{where}"
+    needed = f"the run directory of its parent, {text(facts.parent)}" + (
+        "" if facts.recipe.data.source is not None else ", and its data"
+    )
+    return f"It runs again with `hftune run recipe.yaml` where `compress.parent` names {needed}."
 
 
 def _is_public(recipe: Recipe) -> bool:
