@@ -78,14 +78,17 @@ def find_run(ref: str, runs_dir: Path | str | None = None) -> Path:
 
 def short_name(run: Path) -> str:
     """Return what to type for a run: `latest` or its name where commands look by themselves, else its path."""
-    name = lasting_name(run)
-    return "latest" if name == run.name == find_run("latest").name else name
+    return "latest" if _is_here(run) and run.name == find_run("latest").name else lasting_name(run)
 
 
 def lasting_name(run: Path) -> str:
     """Return what to type for a run also when a newer one has begun: its name, or its path where that is needed."""
-    here = run.resolve().parent == default_runs_dir().resolve()
-    return shlex.quote(sanitize(run.name if here else run))
+    return shlex.quote(sanitize(run.name if _is_here(run) else run))
+
+
+def _is_here(run: Path) -> bool:
+    """Whether a run lies where commands look by themselves."""
+    return run.resolve().parent == default_runs_dir().resolve()
 
 
 def split_step(ref: str) -> tuple[str, int | None]:

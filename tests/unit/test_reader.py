@@ -283,3 +283,11 @@ def test_a_tail_can_begin_near_the_end(folder):
         file.write(lines_of(100, 101))
     assert numbers(tail.poll()) == [100]
     assert numbers(EventTail(path, back=10**9).poll()) == list(range(101))
+
+
+def test_a_run_in_the_current_folder_is_named_by_its_path(folder, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    run = make_run(tmp_path, "abc-20260101-000000-a1b2").relative_to(tmp_path)
+    assert reader.short_name(run) == "abc-20260101-000000-a1b2"  # there is no folder of runs, and none is looked for
+    make_run(folder, "def-20260101-000000-c3d4")
+    assert reader.short_name(folder / "def-20260101-000000-c3d4") == "latest"
