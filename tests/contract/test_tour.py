@@ -70,7 +70,7 @@ def test_the_tour_names_the_topics_of_an_introduction() -> None:
     topics = " ".join(topic for topic, _ in rows()).lower()
     for topic in (
         "network", "embedding", "gradient descent", "learning rate", "backpropagation", "losses", "pretraining",
-        "fine-tuning", "prediction",
+        "fine-tuning", "prediction", "energy", "explanation", "control", "compression", "distillation", "pruning",
     ):  # fmt: skip
         assert topic in topics
     assert all(commands for _, commands in rows()), "a topic without a command is none that one can do here"
