@@ -17,12 +17,13 @@ from safetensors import SafetensorError
 from hftune import compressors, methods, tasks
 from hftune.compressors import Parent
 from hftune.compressors._comparison import compare, require
-from hftune.compressors._parent import load_parent, parent_folder, require_held_out, require_same_labels
+from hftune.compressors._parent import load_parent, require_held_out, require_same_labels
 from hftune.data.fingerprint import file_fingerprint
 from hftune.data.load import load_splits
 from hftune.data.texts import Texts
 from hftune.energy.meter import Meter
 from hftune.errors import ModelError, Problem, RecipeError, RunError
+from hftune.inference.loading import parent_folder
 from hftune.methods import Method
 from hftune.modeling.loading import load_config
 from hftune.modeling.resolve import ResolvedModel, resolve_model

@@ -276,8 +276,8 @@ class _Search:
 
     def _begun(self, recipe: Recipe, place: str) -> RunSummary | None:
         """Return the run that a recipe has already, made of the model that its parent has now; or None."""
-        from hftune.compressors._parent import parent_folder
         from hftune.frontier.folder import model_fingerprint
+        from hftune.inference.loading import parent_folder
 
         text, base = dump_recipe(recipe), parent_folder(recipe)
         if (before := self.made.find(text)) is None:

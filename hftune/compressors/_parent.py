@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from hftune import compressors
 from hftune.compressors import Parent
 from hftune.errors import DataError, Problem, RecipeError, RunError
-from hftune.inference.loading import MODEL_CONFIG, LoadedRun, load_run
+from hftune.inference.loading import MODEL_CONFIG, LoadedRun, load_run, parent_folder
 from hftune.modeling.loading import kept_in_int8, load_config
 from hftune.recipe.load import load_recipe
 from hftune.recipe.schema import Recipe
@@ -69,14 +69,6 @@ def config_folder(recipe: Recipe, child: Path | None = None) -> Path:
     run = parent_folder(recipe, child)
     folders = (run / layout.MODEL, run / layout.MODEL_INIT)
     return next((one for one in folders if (one / MODEL_CONFIG).is_file()), folders[0])
-
-
-def parent_folder(recipe: Recipe, child: Path | None = None) -> Path:
-    """Return the run directory of the parent that a recipe names; where it is gone, one of its name beside `child`."""
-    assert recipe.compress is not None
-    named = Path(str(recipe.compress.options["parent"]))
-    beside = child.parent / named.name if child is not None else named  # where both were copied to
-    return beside if not (named / layout.MODEL).is_dir() and (beside / layout.MODEL).is_dir() else named
 
 
 def require_held_out(recipe: Recipe, splits: Iterable[str]) -> None:

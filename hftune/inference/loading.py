@@ -142,14 +142,19 @@ def _require_base(recipe: Recipe, run: Path) -> None:
 
 def _parent(recipe: Recipe, run: Path) -> Path:
     """Return the run directory of the model that was made smaller; raises RunError where it is gone."""
-    assert recipe.compress is not None
-    parent = Path(str(recipe.compress.options["parent"]))
-    beside = run.parent / parent.name  # where both were copied to
-    found = next((one for one in (parent, beside) if (one / layout.MODEL).is_dir()), None)
-    if found is None:
+    parent = parent_folder(recipe, run)
+    if not (parent / layout.MODEL).is_dir():
         hint = f"Put it beside {run.name}, or where it was."
         raise RunError(f"{run.name} was made of {parent.name}, which is no longer there: {parent}", hint)
-    return found
+    return parent
+
+
+def parent_folder(recipe: Recipe, child: Path | None = None) -> Path:
+    """Return the run directory of the parent that a recipe names; where it is gone, one of its name beside `child`."""
+    assert recipe.compress is not None
+    named = Path(str(recipe.compress.options["parent"]))
+    beside = child.parent / named.name if child is not None else named  # where both were copied to
+    return beside if not (named / layout.MODEL).is_dir() and (beside / layout.MODEL).is_dir() else named
 
 
 def _ready(model: PreTrainedModel, device: str) -> PreTrainedModel:

@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from hftune import starters
 from hftune.compressors._learning import learns
-from hftune.compressors._parent import parent_folder
 from hftune.errors import HftuneError
+from hftune.inference.loading import parent_folder
 from hftune.inference.predictor import CLASSIFIES
 from hftune.modeling.loading import count_parameters
 from hftune.recipe.load import load_recipe
