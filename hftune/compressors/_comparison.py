@@ -19,6 +19,8 @@ from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_r
 from hftune.inference.scoring import load_rows
 from hftune.inference.sizes import base_bytes, model_bytes
 from hftune.inference.statistics import Interval
+from hftune.recipe.load import load_recipe
+from hftune.runs import layout
 from hftune.runs.compression import Comparison
 from hftune.runs.reader import short_name
 from hftune.tasks.text_classification import HEADLINE, METRICS
@@ -57,19 +59,17 @@ def require(found: Comparison, max_loss: float, run: Path) -> None:
     )
 
 
-def compare(run: Path, parent: Path, note: Note, split: str | None = None, device: str = "auto") -> Comparison:
+def compare(run: Path, parent: Path, note: Note, device: str = "auto") -> Comparison:
     """Return how a finished run's model does beside its parent's, both asked as `hftune evaluate` asks them.
 
-    `split`: test where there is one, when left out. Raises what loading the two and reading the rows raises.
+    On the test split where there is one, else validation. Raises what loading the two and reading the rows raises.
     """
     own, theirs = Predictor.load(run, None, device), Predictor.load(parent, None, device)
-    name, rows = load_rows(own, split, None, note)
+    name, rows = load_rows(own, None, None, note)
     note(f"comparing with {parent.name} on {name}")
-    ours = answered(own, name, rows)
     # Both read the rows as the new run does: it may be told to cut or window them otherwise.
-    bytes_there = whole_bytes(theirs)
     theirs = Predictor(replace(theirs.loaded, recipe=own.loaded.recipe))
-    return beside(ours, replace(answered(theirs, name, rows), method="", bytes=bytes_there))
+    return beside(answered(own, name, rows), answered(theirs, name, rows))
 
 
 def answered(predictor: Predictor, split: str, rows: Dataset) -> Answered:
@@ -109,8 +109,8 @@ def beside(own: Answered, theirs: Answered) -> Comparison:
 
 def whole_bytes(predictor: Predictor) -> int:
     """Return the size of a run's model/ on disk, of an adapter with the base that it stands on."""
-    loaded = predictor.loaded
-    return model_bytes(loaded.path) + base_bytes(loaded.recipe, loaded.path)
+    run = predictor.loaded.path
+    return model_bytes(run) + base_bytes(load_recipe(run / layout.RECIPE), run)
 
 
 def agreement(ours: Answers, theirs: Answers) -> Interval | None:

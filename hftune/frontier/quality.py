@@ -13,10 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 from hftune.compressors._comparison import Answered, answered, beside
 from hftune.inference.predictor import Predictor
-from hftune.inference.sizes import base_bytes
 from hftune.inference.statistics import Interval
-from hftune.recipe.load import load_recipe
-from hftune.runs import layout
 from hftune.runs.compression import Comparison
 
 if TYPE_CHECKING:
@@ -89,7 +86,7 @@ class Judge:
             one.parameters,
             one.parent_parameters,
             one.bytes,
-            one.parent_bytes + base_bytes(load_recipe(self._parent / layout.RECIPE), self._parent),
+            one.parent_bytes,
         )
 
     def _ask(self, run: Path) -> dict[str, Answered]:

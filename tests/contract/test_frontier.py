@@ -426,7 +426,9 @@ def test_an_adapter_weighs_as_much_as_the_base_that_it_stands_on(
     assert frontier(run, "--only", "bf16", "--json") == 0
     record = found(capsys)
     parent, half = record["models"]
-    assert parent["bytes"] > (tiny_bert_folder / "model.safetensors").stat().st_size > half["bytes"]
+    base = (tiny_bert_folder / "model.safetensors").stat().st_size
+    assert parent["bytes"] > base > half["bytes"]
+    assert parent["bytes"] == base + sum(one.stat().st_size for one in (run / "model").iterdir()), "the base once"
     assert record["recommended"] == "bf16"
 
 
