@@ -76,7 +76,7 @@ def answered(predictor: Predictor, split: str, rows: Dataset) -> Answered:
     """Return what a model answers to the rows of a split, as `hftune evaluate` asks them."""
     parameters, recipe = int(predictor.describe()["parameters"]), predictor.loaded.recipe
     method = recipe.compress.name if recipe.compress is not None else ""
-    answers = _answers(predictor, split, rows)
+    answers = answer_rows(predictor, split, rows)
     return Answered(predictor.loaded.path, method, split, answers, parameters, whole_bytes(predictor))
 
 
@@ -140,16 +140,6 @@ def mcnemar(first: int, second: int) -> float:
         part *= k / (rows - k + 1)
         tail += part
     return min(1.0, 2.0 * tail)
-
-
-def _answers(predictor: Predictor, name: str, rows: Dataset) -> Answers:
-    from hftune import tasks
-
-    loaded = predictor.loaded
-    task = tasks.registry.load(predictor.task)
-    key = name if name != "train" else "train rows"
-    prepared = task.prepare(loaded.recipe, {key: rows}, loaded.tokenizer, loaded.model.config)
-    return answer_rows(predictor, prepared, key, rows)
 
 
 def _metric(answers: Answers) -> tuple[str, bool]:

@@ -78,16 +78,14 @@ def label_rows(
 
     Raises RecipeError for missing columns, DataError for unknown labels and where no row can be used.
     """
-    from hftune import tasks
+    from hftune.inference.row_answers import prepare_rows
 
     predictor.require(CLASSIFIES)
     loaded, kind = predictor.loaded, predictor.problem_type
-    task = tasks.registry.load(CLASSIFIES)
-    name = split if split != "train" else "train rows"  # without a train split the labels are the model's
     places = spread(len(dataset), max(most, MOST_COUNTED))
     wide = dataset.select(places)
     note(f"reading {many(len(wide), 'row')}")
-    prepared = task.prepare(loaded.recipe, {name: wide}, loaded.tokenizer, loaded.model.config)
+    name, prepared = prepare_rows(predictor, split, wide)
     targets = dict(zip(prepared.splits[name]["row"], prepared.splits[name]["labels"], strict=True))
     if not targets:
         raise DataError(f"{split}: no row with a text and a label")
@@ -95,7 +93,7 @@ def label_rows(
     counts = None if kind == REGRESSION else _count(wide, loaded.recipe.data, labels, len(predictor.labels))
     chosen = [list(labels)[place] for place in spread(len(labels), most)]
     answers = _Answers(predictor, wide, chosen)
-    losses = answers.losses(task, prepared, [targets[row] for row in chosen])
+    losses = answers.losses(prepared, [targets[row] for row in chosen])
     near = _near([targets[row] for row in chosen]) if kind == REGRESSION else 0.0
     rows = [
         answers.row(index, places[row], targets[row], labels[row], losses[index], near)
@@ -115,12 +113,14 @@ class _Answers:
         self._pairs = some[data.text_pair][:] if data.text_pair else None
         self._found = predictor.classify(self._texts, pairs=self._pairs)
 
-    def losses(self, task: Any, prepared: Prepared, targets: Sequence[Any]) -> list[float]:
+    def losses(self, prepared: Prepared, targets: Sequence[Any]) -> list[float]:
         """Return each row's loss as the task has it in training."""
         import numpy as np
 
+        from hftune import tasks
         from hftune.inference.row_answers import row_losses
 
+        task = tasks.registry.load(CLASSIFIES)
         logits, kind = np.array([one.logits for one in self._found]), self._predictor.problem_type
         require_numbers(logits)
         losses, _ = row_losses(task, self._predictor.loaded.recipe, prepared, kind, logits, np.array(targets))

@@ -87,19 +87,32 @@ class DocumentAnswers:
         return statistics.language_sums(self.nll, self.tokens, self.correct, self.text_bytes)
 
 
-def answer_rows(
-    predictor: Predictor, prepared: Prepared, name: str, rows: Dataset, batch_size: int = 32
-) -> LabelAnswers | DocumentAnswers:
-    """Return the model's answers to the rows of a split, which `prepared` holds made ready under `name`."""
+def prepare_rows(predictor: Predictor, split: str, rows: Dataset) -> tuple[str, Prepared]:
+    """Return rows made ready for a run's model as its task does in training, and the name they stand under there.
+
+    Raises RecipeError for missing columns, DataError for unknown labels.
+    """
+    from hftune import tasks
+
+    loaded = predictor.loaded
+    # Without a split called train the task takes the labels from the trained model.
+    name = split if split != "train" else "train rows"
+    task = tasks.registry.load(predictor.task)
+    return name, task.prepare(loaded.recipe, {name: rows}, loaded.tokenizer, loaded.model.config)
+
+
+def answer_rows(predictor: Predictor, split: str, rows: Dataset) -> LabelAnswers | DocumentAnswers:
+    """Return the model's answers to the rows of a split; raises what `prepare_rows` does."""
+    name, prepared = prepare_rows(predictor, split, rows)
     if predictor.task == CLASSIFIES:
-        return answer_labels(predictor, prepared, name, rows, batch_size)
+        return answer_labels(predictor, prepared, name, rows)
     return answer_documents(predictor, prepared, name)
 
 
 def answer_labels(
     predictor: Predictor, prepared: Prepared, name: str, rows: Dataset, batch_size: int = 32
 ) -> LabelAnswers:
-    """Return a classifier's answers; see `answer_rows`."""
+    """Return a classifier's answers to the rows of a split, which `prepared` holds made ready under `name`."""
     import numpy as np
 
     from hftune import tasks
@@ -136,7 +149,7 @@ def row_losses(
 
 
 def answer_documents(predictor: Predictor, prepared: Prepared, name: str) -> DocumentAnswers:
-    """Return a language model's answers; see `answer_rows`."""
+    """Return a language model's answers to what `prepared` holds under `name`."""
     import numpy as np
 
     examples = prepared.splits[name]

@@ -11,7 +11,7 @@ from hftune.errors import DataError, closest
 from hftune.inference import statistics
 from hftune.inference.classification import probabilities
 from hftune.inference.predictor import CLASSIFIES, Predictor
-from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_documents, answer_labels
+from hftune.inference.row_answers import DocumentAnswers, LabelAnswers, answer_documents, answer_labels, prepare_rows
 from hftune.tasks._labels import MULTI, REGRESSION
 
 if TYPE_CHECKING:
@@ -68,13 +68,8 @@ def load_rows(
 
 def score(predictor: Predictor, split: str, rows: Dataset, worst: int = 10, batch_size: int = 32) -> Score:
     """Score the model on labelled rows; raises RecipeError for missing columns, DataError for unknown labels."""
-    from hftune import tasks
-
     loaded = predictor.loaded
-    task = tasks.registry.load(predictor.task)
-    # Without a split called train the task takes the labels from the trained model.
-    name = split if split != "train" else "train rows"
-    prepared = task.prepare(loaded.recipe, {name: rows}, loaded.tokenizer, loaded.model.config)
+    name, prepared = prepare_rows(predictor, split, rows)
     found: dict[str, Any]
     if predictor.task == CLASSIFIES:
         answers = answer_labels(predictor, prepared, name, rows, batch_size)

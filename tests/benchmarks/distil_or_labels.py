@@ -81,14 +81,8 @@ def trained(parent: Path, runs_dir: Path, name: str, overrides: Sequence[str]) -
 
 def answers(run: Path) -> LabelAnswers:
     """Return what a run's model answers to the test rows."""
-    from hftune import tasks
-
     predictor = Predictor.load(run, device="cpu")
-    name, rows = load_rows(predictor, "test", None, lambda _: None)
-    loaded = predictor.loaded
-    task = tasks.registry.load(predictor.task)
-    prepared = task.prepare(loaded.recipe, {name: rows}, loaded.tokenizer, loaded.model.config)
-    found = answer_rows(predictor, prepared, name, rows)
+    found = answer_rows(predictor, *load_rows(predictor, "test", None, lambda _: None))
     assert isinstance(found, LabelAnswers)
     return found
 
