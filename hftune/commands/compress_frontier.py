@@ -113,14 +113,13 @@ class _Search:
         output: Output,
     ) -> _Search:
         """Return the search with what earlier calls have left; raises HftuneError when there is nothing to compare."""
+        from hftune.compressors._recipes import require_finished
         from hftune.frontier.folder import Folder
         from hftune.frontier.grid import candidate_recipe, layers_of
         from hftune.frontier.held_out import held_out_splits, questions
         from hftune.frontier.quality import Judge
 
-        if not (parent / layout.MODEL).is_dir():
-            hint = f"`hftune watch {lasting_name(parent)}` shows how far it is."
-            raise RunError(f"{parent.name} has no finished model yet", hint)
+        require_finished(parent)
         recipe = load_recipe(parent / layout.RECIPE)
         # Programs get one object in the end; what is said on the way goes where people look.
         people = Output(stdout=output.stderr if output.json else output.stdout, stderr=output.stderr)

@@ -86,7 +86,7 @@ def _require_learning(recipe: Recipe) -> None:
     """Raise RecipeError for a recipe that compresses without training."""
     if recipe.compress is None:
         return
-    from hftune.compressors._learning import learns
+    from hftune.compressors import learns
 
     if not learns(recipe.compress):
         without = "`recover: false`" if "recover" in recipe.compress.options else recipe.compress.name

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Protocol
 
 from pydantic import BeforeValidator, Field
 
-from hftune.recipe.schema import PluginConfig, Recipe, as_tuple
+from hftune.recipe.schema import Choice, PluginConfig, Recipe, as_tuple
 from hftune.registry import Registry
 
 if TYPE_CHECKING:
@@ -80,6 +80,9 @@ class Compressor(Protocol):
 
     Config: type[Options]
 
+    def learns(self, config: Any) -> bool:
+        """Return whether the small model is trained, or only made."""
+
     def training(self, config: Any, parent: Recipe) -> Mapping[str, Any]:
         """Return the keys of `training` in which the run's recipe differs from its parent's."""
 
@@ -93,4 +96,11 @@ class Compressor(Protocol):
 
 registry: Registry[Compressor] = Registry("hftune.compressors", "compressor")
 
-__all__ = ["Compressor", "Layers", "LearningOptions", "Note", "Options", "Parent", "Small", "registry"]
+
+def learns(compress: Choice) -> bool:
+    """Return whether what a recipe compresses is trained; raises UsageError for an unknown compressor."""
+    plugin = registry.load(compress.name)
+    return plugin.learns(compress.settings(plugin.Config))
+
+
+__all__ = ["Compressor", "Layers", "LearningOptions", "Note", "Options", "Parent", "Small", "learns", "registry"]

@@ -21,9 +21,7 @@ def compress_recipe(parent: Path, method: str, overrides: Sequence[str] = ()) ->
     not, RecipeError for wrong overrides, RunError for a parent that is not finished.
     """
     plugin = compressors.registry.load(method)
-    if not (parent / layout.MODEL).is_dir():
-        hint = f"`hftune watch {lasting_name(parent)}` shows how far it is."
-        raise RunError(f"{parent.name} has no finished model yet", hint)
+    require_finished(parent)
     before = load_recipe(parent / layout.RECIPE)
     if before.model.trust_remote_code:
         raise UsageError(f"{parent.name} is a model with code of its own: what it is made of is not known here")
@@ -40,3 +38,10 @@ def compress_recipe(parent: Path, method: str, overrides: Sequence[str] = ()) ->
     own = asked.compress.settings(plugin.Config)
     mapping["training"] = {**mapping["training"], **plugin.training(own, before)}
     return parse_recipe(mapping, overrides)
+
+
+def require_finished(parent: Path) -> None:
+    """Raise RunError for a run that has no finished model to be made smaller."""
+    if not (parent / layout.MODEL).is_dir():
+        hint = f"`hftune watch {lasting_name(parent)}` shows how far it is."
+        raise RunError(f"{parent.name} has no finished model yet", hint)

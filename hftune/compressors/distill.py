@@ -55,6 +55,11 @@ class Config(LearningOptions):
             yield "student", "a student begins with layers of its parent, or is made from scratch: give either"
 
 
+def learns(config: Config) -> bool:
+    """Return that a student does."""
+    return True
+
+
 def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
     """Return a longer training, three times the parent's: soft targets are hard to learn by heart.
 

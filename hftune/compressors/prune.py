@@ -68,6 +68,11 @@ def _names_what(config: Config) -> bool:
     return any((config.layers, config.neurons, config.heads, config.sparsity))
 
 
+def learns(config: Config) -> bool:
+    """Return whether what is left recovers."""
+    return config.recover
+
+
 def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
     """Return a short training: a third of the parent's, an epoch at least; the loss that it ended at may stay away."""
     before = parent.training
@@ -132,7 +137,7 @@ def make(recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: N
         _set_to_zero(model, config.sparsity, note)
     if config.recover and config.hard_weight < 1:
         task = SoftTargets(task, parent.model, config)
-    return Small(model, task, prepared, learns=config.recover)
+    return Small(model, task, prepared, learns=learns(config))
 
 
 def _check_layers(layers: int | tuple[int, ...] | None, model: PreTrainedModel) -> None:
@@ -194,4 +199,4 @@ def _set_to_zero(model: PreTrainedModel, share: float, note: Note) -> None:
     note(f"{zeros:,} of {total:,} weights are zero; they are stored and multiplied like others: no faster, no smaller")
 
 
-__all__ = ["Config", "check", "make", "training"]
+__all__ = ["Config", "check", "learns", "make", "training"]

@@ -46,6 +46,11 @@ class Config(Options):
     )
 
 
+def learns(config: Config) -> bool:
+    """Return that nothing is learned."""
+    return False
+
+
 def training(config: Config, parent: Recipe) -> Mapping[str, Any]:
     """Return nothing: there is no training."""
     return {}
@@ -68,14 +73,15 @@ def check(config: Config, recipe: Recipe, parent_config: PretrainedConfig) -> No
 def make(recipe: Recipe, parent: Parent, task: Task, prepared: Prepared, note: Note) -> Small:
     """Return the model in its new format, which learns nothing; raises ModelError for one that has such a format."""
     assert recipe.compress is not None
-    wanted = recipe.compress.settings(Config).format
+    config = recipe.compress.settings(Config)
+    wanted = config.format
     for warning in slow_here(wanted, parent.device):
         note(warning)
     note(f"quantizing to {wanted}")
     plain = copy.deepcopy(parent.model).to("cpu")
     write = {ONNX: _onnx, TORCHAO: _torchao, BF16: _bf16}[wanted]
     model, save = write(plain, recipe.task.name)
-    return Small(model, task, prepared, learns=False, save=save)
+    return Small(model, task, prepared, learns=learns(config), save=save)
 
 
 def slow_here(wanted: str, device: torch.device) -> Iterator[str]:

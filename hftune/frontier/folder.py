@@ -96,10 +96,10 @@ def model_state(run: Path) -> str:
 def model_fingerprint(run: Path) -> str:
     """Return what environment.json of a run that is made of this one has as `model`; raises ModelError."""
     from hftune.modeling.tokenizer import load_tokenizer
-    from hftune.training.environment import _model_fingerprint
+    from hftune.training.environment import fingerprint_model
 
     section, folder = load_recipe(run / layout.RECIPE).model, run / layout.MODEL
-    return _model_fingerprint(folder, load_tokenizer(section.model_copy(update={"tokenizer": None}), folder))
+    return fingerprint_model(folder, load_tokenizer(section.model_copy(update={"tokenizer": None}), folder))
 
 
 def as_csv(results: Sequence[Result]) -> str:

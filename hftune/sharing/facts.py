@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from hftune import starters
-from hftune.compressors._learning import learns
+from hftune.compressors import learns
 from hftune.errors import HftuneError
 from hftune.inference.loading import parent_folder
 from hftune.inference.predictor import CLASSIFIES

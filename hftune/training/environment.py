@@ -40,7 +40,7 @@ def describe_environment(
     return {
         "recipe": describe_recipe(recipe),
         "data": fingerprint(splits),
-        "model": _model_fingerprint(base.folder if base else None, tokenizer),
+        "model": fingerprint_model(base.folder if base else None, tokenizer),
         "model_revision": base.revision if base else None,
         "model_origin": base.origin if base else "made from scratch",
         "versions": {name: version(name) for name in _PACKAGES},
@@ -84,8 +84,8 @@ def _short(value: Any) -> str:
     return text if len(text) <= 40 else f"{text[:12]}…"
 
 
-def _model_fingerprint(folder: Path | None, tokenizer: PreTrainedTokenizerBase) -> str:
-    """SHA-256 over the base model's files and the vocabulary; a model from scratch has only the latter."""
+def fingerprint_model(folder: Path | None, tokenizer: PreTrainedTokenizerBase) -> str:
+    """Return the SHA-256 over the base model's files and the vocabulary; a model from scratch has only the latter."""
     digest = hashlib.sha256()
     paths = {path for pattern in _MODEL_FILES for path in folder.glob(pattern)} if folder is not None else set()
     for path in sorted(paths, key=lambda path: path.name):
